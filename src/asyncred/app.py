@@ -1,0 +1,280 @@
+"""The main job: builds the objects that a configuration asks for and runs them. The only wiring."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mpi4py import MPI
+
+from asyncred.async_red import async_red
+from asyncred.collective import gather_blocks, on_all, on_root
+from asyncred.config import RunConfig
+from asyncred.denoiser import OnnxDenoiser
+from asyncred.instrument import SlowedRed, TimedDenoiser, TimedOperator, Times
+from asyncred.monitor import SUMS, Reference, RunMonitor, Tolerance
+from asyncred.operators import Image, Operator
+from asyncred.placement import Placement, place
+from asyncred.plan import Plan, make_plan, start_blocks, truth_blocks
+from asyncred.progress import progress
+from asyncred.red import RedOperator
+from asyncred.report import say_end, say_start
+from asyncred.result import Record, write_result
+from asyncred.sampling import EpochOrder, FullBatch, RandomRows, UniformOrder
+from asyncred.serial_red import LocalImage, bc_red, gm_red
+from asyncred.shared import Counters, ProgressThread, SharedImage
+from asyncred.stepsize import AdaptiveStep, FixedStep, SafeStep, Step
+from asyncred.stopping import AsyncStop, Reason, Signals, SyncStop
+from asyncred.sync_red import sync_red
+
+AnyImage = SharedImage | LocalImage
+
+ALGORITHMS: Mapping[str, Callable[..., None]] = {
+    "async": async_red,
+    "sync": sync_red,
+    "bc": bc_red,
+    "gm": gm_red,
+}
+EXIT_CODES = {Reason.SIGNAL: 75}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What one rank works with."""
+
+    config: RunConfig
+    comm: MPI.Intracomm
+    plan: Plan
+    placement: Placement
+    A: Operator
+    G: RedOperator
+    times: Times
+    x0: Mapping[int, Image]
+    truth: Mapping[int, Image]
+
+    @property
+    def budget(self) -> int:
+        """Block updates of the whole run."""
+        return self.config.budget(len(self.G.grid))
+
+
+def run(config: RunConfig, comm: MPI.Intracomm) -> int:
+    """Run one reconstruction, write its result and return the exit code. Collective over comm.
+
+    Raises InputError, the same on every rank, where the input is at fault.
+    """
+    setup = set_up(config, comm)
+    if comm.rank == 0:
+        say_start(setup.plan, setup.placement, config)
+    with ExitStack() as stack:
+        if _needs_progress_thread(setup):
+            stack.enter_context(ProgressThread(comm))
+        counters = stack.enter_context(Counters(comm, sums=SUMS))
+        x = stack.enter_context(_image(setup, counters))
+        signals = stack.enter_context(Signals())
+        reference = _reference(setup, x)
+        display = progress(setup.budget, reference.blocks) if comm.rank == 0 else None
+        monitor = RunMonitor(
+            counters,
+            reference,
+            truth=setup.truth,
+            tolerance=Tolerance(config.tol, config.tol_distance),
+            interval=config.report,
+            on_sample=display.show if display else lambda sample: None,
+        )
+        reason, times = _iterate(setup, x, counters, monitor, signals)
+        _close_history(setup, x, monitor, reference, reason)
+        if display:
+            display.show(monitor.history[-1])
+            display.close()
+        record = _gather_record(setup, monitor, times, reason)
+        final = {i: x.block(i) for i in setup.placement.own}
+    _write(setup, record, final)
+    if comm.rank == 0:
+        say_end(config.output, record)
+    return EXIT_CODES.get(reason, 0)
+
+
+def set_up(config: RunConfig, comm: MPI.Intracomm) -> Setup:
+    """Read the input and build the operators of this rank. Collective over comm.
+
+    Raises InputError on every rank.
+    """
+    plan = on_root(comm, lambda: make_plan(config, comm.size))
+    grid = plan.problem.grid
+    placement = place(comm, len(grid), threads=config.threads)
+    own, times = placement.own, Times()
+    A = on_all(comm, lambda: plan.problem.operator(own, threads=placement.threads))
+    x0 = on_all(comm, lambda: start_blocks(config.start, grid, A, own))
+    truth = on_all(comm, lambda: truth_blocks(plan.problem, own))
+    D = TimedDenoiser(OnnxDenoiser(plan.model, threads=placement.threads), times)
+    factor = dict(config.slow).get(comm.rank, 1.0)
+    G = (
+        SlowedRed(grid, TimedOperator(A, times), D, tau=config.tau, factor=factor, times=times)
+        if factor > 1
+        else RedOperator(grid, TimedOperator(A, times), D, tau=config.tau)
+    )
+    return Setup(config, comm, plan, placement, A, G, times, x0, truth)
+
+
+def _needs_progress_thread(setup: Setup) -> bool:
+    asked = setup.config.progress_thread
+    return setup.placement.spans_hosts if asked == "auto" else asked == "on"
+
+
+@contextmanager
+def _image(setup: Setup, counters: Counters) -> Iterator[AnyImage]:
+    """x in the form that the method works on. Collective."""
+    grid, D = setup.G.grid, setup.G.D
+    if setup.config.method in ("gm", "bc"):
+        whole = np.zeros(grid.shape, np.float32)
+        for i, block in setup.x0.items():
+            whole[grid.block(i)] = block
+        yield LocalImage(grid, whole, halo=D.halo, align=D.align)
+        return
+    with SharedImage(
+        setup.comm,
+        grid,
+        setup.placement.owner,
+        halo=D.halo,
+        align=D.align,
+        x0=setup.x0.__getitem__,
+        counters=counters,
+        far=setup.placement.far,
+    ) as shared:
+        yield shared
+
+
+def _reference(setup: Setup, x: AnyImage) -> Reference:
+    """||G(x0)||^2 and ||truth||^2. Collective."""
+    truth = sum(float(np.sum(np.square(block))) for block in setup.truth.values())
+    total = setup.comm.allreduce(truth)
+    has_truth = setup.plan.problem.has_truth
+    return Reference(len(setup.G.grid), _G_square(setup, x), total if has_truth else None)
+
+
+def _G_square(setup: Setup, x: AnyImage) -> float:
+    """||G(x)||^2 with all measurements. Collective: nobody writes meanwhile."""
+    own = 0.0
+    for i in setup.placement.own:
+        own += float(np.sum(np.square(RedOperator.block(setup.G, i, x.fresh(i)))))
+    return float(setup.comm.allreduce(own))
+
+
+def _iterate(
+    setup: Setup, x: AnyImage, counters: Counters, monitor: RunMonitor, signals: Signals
+) -> tuple[Reason, Times]:
+    """Run the algorithm on this rank; why all ranks stopped, and its times. Collective."""
+    config, comm, own = setup.config, setup.comm, setup.placement.own
+    rngs = [np.random.default_rng([config.seed, comm.rank, purpose]) for purpose in (0, 1)]
+    order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, rngs[0])
+    minibatch = FullBatch() if config.minibatch is None else RandomRows(config.minibatch, rngs[1])
+    step = _step(setup)
+    stop = _stop(setup, counters, signals)
+    comm.Barrier()
+    setup.times.reset()
+    monitor.begin()
+    start = time.perf_counter()
+    ALGORITHMS[config.method](
+        setup.G, x, order=order, minibatch=minibatch, step=step, stop=stop, monitor=monitor
+    )
+    times = replace(setup.times, loop=time.perf_counter() - start)
+    return Reason(comm.allreduce(int(stop.reason or 0), MPI.MAX)), times
+
+
+def _stop(setup: Setup, counters: Counters, signals: Signals) -> AsyncStop | SyncStop:
+    config, budget = setup.config, setup.budget
+    if config.method == "sync":
+        return SyncStop(
+            setup.comm, counters, updates=budget, seconds=config.max_time, signalled=signals
+        )
+    if config.method == "gm":  # one question an iteration, which is b updates
+        budget = -(-budget // len(setup.G.grid))
+    return AsyncStop(
+        counters,
+        updates=budget,
+        most=len(setup.placement.own),
+        seconds=config.max_time,
+        signalled=signals,
+    )
+
+
+def _step(setup: Setup) -> Step:
+    config, b = setup.config, len(setup.G.grid)
+    if not isinstance(config.step, str):
+        return FixedStep(config.step)
+    L = {i: setup.A.lipschitz(i, config.minibatch) for i in setup.placement.own}
+    if config.step == "safe":
+        return SafeStep(L, tau=config.tau, b=b, delay_bound=setup.comm.size - 1)
+    return AdaptiveStep(L, tau=config.tau, b=b)
+
+
+def _close_history(
+    setup: Setup, x: AnyImage, monitor: RunMonitor, reference: Reference, reason: Reason
+) -> None:
+    """End with the exact distance of the final x, unless the run ended in haste. Collective."""
+    setup.comm.Barrier()
+    distance = None
+    if reason in (Reason.BUDGET, Reason.TOLERANCE) and reference.G0_square:
+        distance = _G_square(setup, x) / reference.G0_square
+    if setup.comm.rank == 0:
+        monitor.close(distance)
+
+
+def _gather_record(setup: Setup, monitor: RunMonitor, times: Times, reason: Reason) -> Record:
+    """What the result file says; meant on rank 0 only. Collective."""
+    comm, plan, config = setup.comm, setup.plan, setup.config
+    counts = np.zeros(len(setup.G.grid), np.int64)
+    for i, count in monitor.counts.items():
+        counts[i] = count
+    per_block, delays = np.zeros_like(counts), np.zeros_like(monitor.delays)
+    comm.Reduce(counts, per_block)
+    comm.Reduce(monitor.delays, delays)
+    provenance: dict[str, Any] = {
+        "parameters": config.as_json(),
+        "command": shlex.join(sys.argv),
+        "input": str(plan.problem.path.resolve()),
+        "input_sha256": plan.sha256,
+        "denoiser": plan.model.path.name,
+        "halo": plan.model.field.halo,
+        "halo_exact": plan.halo_exact,
+        "ranks": comm.size,
+        "hosts": setup.placement.hosts,
+        "threads_per_rank": setup.placement.threads,
+        "mpi": MPI.Get_library_version().split("\n")[0].strip(),
+        "stopped": reason.name.lower(),
+    }
+    return Record(
+        monitor.history,
+        per_block,
+        setup.placement.owner,
+        delays,
+        comm.gather(times) or [],
+        reason in (Reason.BUDGET, Reason.TOLERANCE),
+        provenance,
+    )
+
+
+def _write(setup: Setup, record: Record, final: Mapping[int, Image]) -> None:
+    """Write the result: rank 0 writes, the others send it their blocks. Collective."""
+    images = {"data": final, "start": setup.x0}
+    if setup.plan.problem.has_truth:
+        images["truth"] = setup.truth
+    streams = {
+        name: gather_blocks(setup.comm, setup.G.grid, setup.placement.owner, blocks)
+        for name, blocks in images.items()
+    }
+    if setup.comm.rank == 0:
+        write_result(setup.config.output, setup.G.grid, record, streams)
+    else:
+        for stream in streams.values():
+            for _ in stream:
+                pass
+    setup.comm.Barrier()

@@ -1,0 +1,226 @@
+"""Every check of what the user asks of ``run``: defaults, run.toml, then flags over it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+METHODS = ("async", "sync", "bc", "gm")
+EPOCHS = 400
+
+
+class InputError(ValueError):
+    """What the user gave is wrong: one line, exit code 2, no traceback."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The parameters of one run. ``from_values`` checks them."""
+
+    problem: Path
+    output: Path
+    denoiser: str = "dncnn7-s5"
+    denoiser_output: str = "auto"
+    denoiser_range: tuple[float, float] | None = None
+    halo: int | None = None
+    tau: float = 0.8
+    method: str = "async"
+    minibatch: int | None = None
+    updates: int | None = None
+    epochs: float = EPOCHS
+    tol: float = 0.0
+    tol_distance: float = 0.0
+    max_time: float = math.inf
+    step: str | float = "adaptive"
+    order: str = "epoch"
+    seed: int = 0
+    start: str = "adjoint"
+    index: int | None = None
+    slow: tuple[tuple[int, float], ...] = ()
+    threads: int | None = None
+    progress_thread: str = "auto"
+    report: float = 1.0
+    overwrite: bool = False
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], *, where: Mapping[str, str]) -> RunConfig:
+        """Check raw values, keyed by field; ``where`` says where each came from.
+
+        Raises InputError naming the place, the key, what was found and what was expected.
+        """
+        checked: dict[str, Any] = {}
+        for key, value in values.items():
+            place = where.get(key, "")
+            try:
+                checked[key] = _CHECKS[key](value)
+            except KeyError:
+                raise InputError(f"{place}: unknown key; known: {', '.join(_CHECKS)}") from None
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{place} is {value!r}, expected {error}") from None
+        missing = [name for name in ("problem", "output") if name not in checked]
+        if missing:
+            raise InputError(f"no {' and no '.join(missing)} file given")
+        return cls(**checked)
+
+    def budget(self, blocks: int) -> int:
+        """Block updates of the whole run."""
+        return self.updates if self.updates is not None else math.ceil(self.epochs * blocks)
+
+    def as_json(self) -> dict[str, Any]:
+        """The parameters as plain values, for the result file."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain.update(problem=str(self.problem), output=str(self.output))
+        return {k: None if v == math.inf else v for k, v in plain.items()}
+
+
+def load_config(flags: Mapping[str, Any], toml: Path | None) -> RunConfig:
+    """The configuration from a run.toml (keys as the flags, ``-`` or ``_``) and flags over it."""
+    values: dict[str, Any] = {}
+    where: dict[str, str] = {}
+    if toml is not None:
+        for key, value in _read_toml(toml).items():
+            name = key.replace("-", "_")
+            values[name], where[name] = value, f"{toml}: {key}"
+    for name, value in flags.items():
+        values[name], where[name] = value, f"--{name.replace('_', '-')}"
+    return RunConfig.from_values(values, where=where)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from None
+
+
+def number(
+    expected: str, *, low: float = 0.0, open_low: bool = False, infinite: bool = False
+) -> Callable[[Any], float]:
+    """A check: a real number of at least ``low`` (more than it with ``open_low``)."""
+
+    def check(value: Any) -> float:
+        try:
+            found = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            found = math.nan
+        if math.isnan(found) or found < low or (open_low and found == low):
+            raise ValueError(expected)
+        if math.isinf(found) and not infinite:
+            raise ValueError(expected)
+        return found
+
+    return check
+
+
+def integer(expected: str, *, low: int = 0) -> Callable[[Any], int]:
+    """A check: an integer of at least ``low``."""
+
+    def check(value: Any) -> int:
+        try:
+            found = low - 1 if isinstance(value, (bool, float)) else int(value)
+        except (TypeError, ValueError):
+            found = low - 1
+        if found < low:
+            raise ValueError(expected)
+        return found
+
+    return check
+
+
+def choice(*names: str) -> Callable[[Any], str]:
+    """A check: one of some names."""
+
+    def check(value: Any) -> str:
+        if value not in names:
+            raise ValueError(" or ".join(names))
+        return str(value)
+
+    return check
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise ValueError("a file name")
+    return Path(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a name or a file")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _step(value: Any) -> str | float:
+    if value in ("safe", "adaptive"):
+        return str(value)
+    return number("safe, adaptive or a number > 0", open_low=True)(value)
+
+
+def _range(value: Any) -> tuple[float, float]:
+    try:
+        low, high = value.split(":") if isinstance(value, str) else value
+        found = float(low), float(high)
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError("LOW:HIGH, such as 0:255") from None
+    if not found[0] < found[1]:
+        raise ValueError("LOW:HIGH with LOW < HIGH")
+    return found
+
+
+def _slow(value: Any) -> tuple[tuple[int, float], ...]:
+    expected = "RANK:FACTOR with FACTOR >= 1, such as 1:4"
+    found = []
+    for item in [value] if isinstance(value, str) else value:
+        try:
+            rank, factor = item.split(":")
+            found.append((int(rank), float(factor)))
+        except (AttributeError, ValueError):
+            raise ValueError(expected) from None
+        if found[-1][0] < 0 or not 1 <= found[-1][1] < math.inf:
+            raise ValueError(expected)
+    return tuple(found)
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "problem": _path,
+    "output": _path,
+    "denoiser": _text,
+    "denoiser_output": choice("auto", "image", "noise"),
+    "denoiser_range": _range,
+    "halo": integer("an integer >= 0"),
+    "tau": number("a number >= 0"),
+    "method": choice(*METHODS),
+    "minibatch": integer("an integer >= 1", low=1),
+    "updates": integer("an integer >= 1", low=1),
+    "epochs": number("a number > 0", open_low=True),
+    "tol": number("a number >= 0"),
+    "tol_distance": number("a number >= 0"),
+    "max_time": number("seconds > 0", open_low=True, infinite=True),
+    "step": _step,
+    "order": choice("epoch", "uniform"),
+    "seed": integer("an integer >= 0"),
+    "start": _text,
+    "index": integer("an integer >= 0"),
+    "slow": _slow,
+    "threads": integer("an integer >= 1", low=1),
+    "progress_thread": choice("auto", "on", "off"),
+    "report": number("seconds > 0", open_low=True),
+    "overwrite": _flag,
+}

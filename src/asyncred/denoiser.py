@@ -1,0 +1,222 @@
+"""D, the denoiser: any ONNX network, applied to windows of the image.
+
+The network takes float32 [n, 1, h, w] and returns either the clean image or the noise, in the
+same shape; h and w are free. Its halo is the radius of its receptive field, so that block i of
+``D(window)`` equals block i of ``D(x)`` to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from asyncred.grid import BlockGrid
+from asyncred.receptive import ReceptiveField, UnboundedReceptiveFieldError, receptive_field
+
+Array = NDArray[np.float32]
+
+EXACT = 1e-5
+"""A tiled denoiser is exact where it differs from the whole by no more than this, in [0, 1]."""
+
+
+class Denoiser(Protocol):
+    """D: float32 [h, w] in [0, 1] to the same, with what a window must add to a block."""
+
+    halo: int
+    align: int
+
+    def __call__(self, x: Array) -> Array:
+        """D(x)."""
+        ...
+
+
+@dataclass(frozen=True)
+class DenoiserModel:
+    """An ONNX file and what is known of it; ``inspect_denoiser`` makes one."""
+
+    path: Path
+    output: str
+    """``image`` where the network returns the clean image, ``noise`` where it returns the noise."""
+    low: float
+    high: float
+    """The values of the network that stand for 0 and 1."""
+    field: ReceptiveField
+    batch: int
+    """Images in a batch; 1 where that is free."""
+    parameters: int
+    sigma: float | None
+    """Noise level it was trained for, in [0, 1], where the file says so."""
+    halo_known: bool
+    """Whether the graph bounds the receptive field."""
+
+    def with_halo(self, halo: int) -> DenoiserModel:
+        """The same with a halo that the user chose."""
+        return replace(self, field=replace(self.field, halo=halo))
+
+
+class OnnxDenoiser:
+    """A DenoiserModel in an ONNX Runtime session on the CPU.
+
+    ``threads`` is the number of threads of the session.
+    """
+
+    def __init__(self, model: DenoiserModel, *, threads: int) -> None:
+        self.halo, self.align = model.field.halo, model.field.align
+        self._model = model
+        self._session = _session(model.path, threads)
+        self._input = self._session.get_inputs()[0].name
+        self._scale = np.float32(model.high - model.low)
+        self._low = np.float32(model.low)
+        self._unit = model.low == 0 and model.high == 1
+
+    def __call__(self, x: Array) -> Array:
+        """D(x), float32 [h, w]."""
+        out = self._network(x if self._unit else x * self._scale + self._low)
+        if self._model.output == "noise":
+            return np.asarray(x - (out if self._unit else out / self._scale), np.float32)
+        return out if self._unit else np.asarray((out - self._low) / self._scale, np.float32)
+
+    def _network(self, x: Array) -> Array:
+        batch = np.ascontiguousarray(x)[None, None]
+        if self._model.batch > 1:
+            batch = np.repeat(batch, self._model.batch, axis=0)
+        out: Array = self._session.run(None, {self._input: batch})[0][0, 0]
+        return out
+
+
+def inspect_denoiser(
+    path: Path,
+    *,
+    output: str = "auto",
+    value_range: tuple[float, float] | None = None,
+    halo: int | None = None,
+) -> DenoiserModel:
+    """Read an ONNX file and find out, by its graph and by trying it, what it does.
+
+    ``output`` is ``image``, ``noise`` or ``auto``; ``value_range`` the network's values for 0 and
+    1; both default to what the file's metadata says, else to a trial and to (0, 1). ``halo``
+    stands in where the graph gives no bound.
+
+    Raises ValueError, naming the file and what was expected, where it is no denoiser.
+    """
+    graph, session = _open(path)
+    metadata = {item.key: item.value for item in graph.metadata_props}
+    batch = _check_signature(path, session)
+    low, high = value_range or _metadata_range(metadata)
+    sigma = metadata.get("asyncred.sigma")
+    try:
+        field, known = receptive_field(graph), True
+    except UnboundedReceptiveFieldError as error:
+        if halo is None:
+            raise ValueError(
+                f"{path}: no bound on the receptive field ({error}); --halo N sets one, inexactly"
+            ) from None
+        field, known = ReceptiveField(halo, 1), False
+    if output == "auto":
+        output = metadata.get("asyncred.output", "auto")
+    parameters = sum(int(np.prod(item.dims)) for item in graph.graph.initializer)
+    model = DenoiserModel(
+        path,
+        output,
+        low,
+        high,
+        field,
+        batch,
+        parameters,
+        float(sigma) if sigma else None,
+        known,
+    )
+    model = replace(model, output=_try_out(model))
+    return model if halo is None else model.with_halo(halo)
+
+
+def tiling_error(D: Denoiser, *, seed: int = 0) -> float:
+    """max |U_i^T D(x) - D_i(window)| on an image of noise: the halo proved numerically.
+
+    The image is large enough for a block that no border reaches; x in [0, 1].
+    """
+    block = -(-16 // D.align) * D.align
+    rings = -(-2 * D.halo // block) + 1
+    side = (2 * rings + 1) * block
+    grid = BlockGrid((side, side), (block, block))
+    x = np.random.default_rng(seed).random((side, side), dtype=np.float32)
+    whole = D(x)
+    middle = rings * (2 * rings + 1) + rings
+    error = 0.0
+    for i in (0, 1, middle):
+        window = grid.window(i, D.halo, D.align)
+        tile = D(x[window.region])[window.inner]
+        error = max(error, float(np.abs(tile - whole[grid.block(i)]).max()))
+    return error
+
+
+def _session(path: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _open(path: Path) -> tuple[onnx.ModelProto, ort.InferenceSession]:
+    try:
+        return onnx.load(str(path)), _session(path, 1)
+    except Exception as error:  # both libraries raise classes of their own
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ValueError(f"{path}: expected an ONNX model, cannot load it: {reason}") from None
+
+
+def _check_signature(path: Path, session: ort.InferenceSession) -> int:
+    """The batch size, 1 where it is free. Raises ValueError on any other signature."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    expected = "expected one float32 input [n, 1, h, w] with free h and w and one output like it"
+    if len(inputs) != 1 or len(outputs) != 1:
+        found = f"{len(inputs)} inputs and {len(outputs)} outputs"
+        raise ValueError(f"{path}: {found}; {expected}")
+    shape, kind = inputs[0].shape, inputs[0].type
+    fits = len(shape) == 4 and (shape[1] == 1 or not isinstance(shape[1], int))
+    free = len(shape) == 4 and not any(isinstance(side, int) for side in shape[2:])
+    if kind != "tensor(float)" or not fits or not free:
+        raise ValueError(f"{path}: input is {kind} {shape}; {expected}")
+    return shape[0] if isinstance(shape[0], int) else 1
+
+
+def _metadata_range(metadata: dict[str, str]) -> tuple[float, float]:
+    low, high = metadata.get("asyncred.range", "0,1").split(",")
+    return float(low), float(high)
+
+
+def _try_out(model: DenoiserModel) -> str:
+    """``image`` or ``noise``: which of both the network returns for a smooth, noisy picture."""
+    side = -(-96 // model.field.align) * model.field.align
+    rows, cols = np.mgrid[:side, :side] / side
+    clean = (0.5 + 0.3 * np.sin(5 * rows) * np.cos(4 * cols)).astype(np.float32)
+    noise = np.random.default_rng(0).standard_normal(clean.shape, dtype=np.float32)
+    noise *= np.float32(model.sigma or 15 / 255)
+    errors = {}
+    for output in ("image", "noise"):
+        try:
+            found = OnnxDenoiser(replace(model, output=output), threads=1)(clean + noise)
+        except Exception as error:  # ONNX Runtime raises classes of its own
+            reason = str(error).strip().splitlines()[0][:200]
+            raise ValueError(f"{model.path}: fails on a {side}x{side} image: {reason}") from None
+        if found.shape != clean.shape:
+            raise ValueError(
+                f"{model.path}: expected an output of the input's shape, "
+                f"found {found.shape} for {clean.shape}"
+            )
+        errors[output] = float(np.linalg.norm(found - clean) / np.linalg.norm(noise))
+    best = min(errors, key=lambda key: errors[key]) if model.output == "auto" else model.output
+    if not errors[best] < 3:
+        raise ValueError(
+            f"{model.path}: no denoiser: it leaves {errors[best]:.3g} times the noise of a test "
+            f"picture (expected less than 1; is its range {model.low:g}..{model.high:g}?)"
+        )
+    return best

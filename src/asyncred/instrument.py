@@ -1,0 +1,99 @@
+"""Where a rank's time goes, and how to waste it on purpose: wrappers around D, A and G."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from asyncred.denoiser import Array, Denoiser
+from asyncred.grid import BlockGrid
+from asyncred.operators import Image, Operator, Rows
+from asyncred.red import RedOperator
+
+
+@dataclass
+class Times:
+    """Seconds of one rank in its loop; what is in none of the parts is the rest."""
+
+    loop: float = 0.0
+    denoiser: float = 0.0
+    gradient: float = 0.0
+    slowed: float = 0.0
+
+    def reset(self) -> None:
+        """Start again from zero."""
+        self.loop = self.denoiser = self.gradient = self.slowed = 0.0
+
+    @property
+    def rest(self) -> float:
+        """Share of the loop outside denoiser, data gradient and deliberate slowness."""
+        if self.loop == 0:
+            return 0.0
+        return 1 - (self.denoiser + self.gradient + self.slowed) / self.loop
+
+
+class TimedDenoiser:
+    """A denoiser that adds its time to ``times.denoiser``."""
+
+    def __init__(self, D: Denoiser, times: Times) -> None:
+        self.halo, self.align = D.halo, D.align
+        self._D, self._times = D, times
+
+    def __call__(self, x: Array) -> Array:
+        """D(x)."""
+        start = time.perf_counter()
+        out = self._D(x)
+        self._times.denoiser += time.perf_counter() - start
+        return out
+
+
+class TimedOperator:
+    """An operator that adds the time of its gradients to ``times.gradient``."""
+
+    def __init__(self, A: Operator, times: Times) -> None:
+        self._A, self._times = A, times
+
+    def gradient(self, i: int, x_i: Image, rows: Rows | None) -> Image:
+        """The gradient of block i."""
+        start = time.perf_counter()
+        out = self._A.gradient(i, x_i, rows)
+        self._times.gradient += time.perf_counter() - start
+        return out
+
+    def measurements(self, i: int) -> int:
+        """m_i."""
+        return self._A.measurements(i)
+
+    def adjoint(self, i: int) -> Image:
+        """U_i^T A^T y."""
+        return self._A.adjoint(i)
+
+    def lipschitz(self, i: int, minibatch: int | None) -> float:
+        """L_i."""
+        return self._A.lipschitz(i, minibatch)
+
+
+class SlowedRed(RedOperator):
+    """G on a rank made ``factor`` times slower: after each block it sleeps for the difference."""
+
+    def __init__(
+        self,
+        grid: BlockGrid,
+        A: Operator,
+        D: Denoiser,
+        *,
+        tau: float,
+        factor: float,
+        times: Times,
+    ) -> None:
+        super().__init__(grid, A, D, tau=tau)
+        self._factor, self._times = factor, times
+
+    def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
+        """G_i, late."""
+        start = time.perf_counter()
+        G_i = super().block(i, x_tilde, rows)
+        pause = (self._factor - 1) * (time.perf_counter() - start)
+        time.sleep(pause)
+        self._times.slowed += pause
+        return G_i

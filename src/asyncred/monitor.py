@@ -1,0 +1,148 @@
+"""How far the run is: each rank keeps its own records, rank 0 looks at all of them now and then.
+
+Distance to the solution: ||G(x)||^2 / ||G(x0)||^2, with each block's G_i as of its last update.
+Step: ||change of x|| / ||x|| over the last update of every block, that is over one epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncred.metrics import snr_from_squares
+from asyncred.operators import Image
+from asyncred.shared import Counters
+from asyncred.stopping import Reason
+
+SUMS = 7
+"""Running sums per rank: updates, blocks visited, |G|^2, |step|^2, |x|^2, |x - truth|^2, delays."""
+
+LONGEST_DELAY = 256
+"""Last bin of the delay histogram: this many updates or more."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The state of the run at one moment."""
+
+    updates: int
+    seconds: float
+    distance: float
+    step: float
+    snr: float
+    delay: float
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The columns of a history, in the order of ``astuple``."""
+        return tuple(cls.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What distances are measured against: sums over the whole image."""
+
+    blocks: int
+    G0_square: float
+    truth_square: float | None
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """When a run is good enough; 0 never is."""
+
+    step: float = 0.0
+    distance: float = 0.0
+
+    def met(self, sample: Sample) -> bool:
+        """True where either value is reached."""
+        return sample.step <= self.step or sample.distance <= self.distance
+
+
+class RunMonitor:
+    """The records of one rank; on rank 0 also the history of the run.
+
+    ``truth`` maps the own blocks to the true image, where it is known. Rank 0 takes a sample every
+    ``interval`` seconds, hands it to ``on_sample`` and stops the run once ``tolerance`` is met.
+    """
+
+    def __init__(
+        self,
+        counters: Counters,
+        reference: Reference,
+        *,
+        truth: Mapping[int, Image],
+        tolerance: Tolerance,
+        interval: float,
+        on_sample: Callable[[Sample], None],
+    ) -> None:
+        self._counters, self._reference, self._truth = counters, reference, truth
+        self._tolerance, self._interval, self._on_sample = tolerance, interval, on_sample
+        self._root = counters.comm.rank == 0
+        self._start = self._next = time.perf_counter()
+        self._squares: dict[int, tuple[float, float, float, float]] = {}
+        self._sums = np.zeros(SUMS)
+        self.counts: dict[int, int] = {}
+        self.delays = np.zeros(LONGEST_DELAY + 1, np.int64)
+        self.history: list[Sample] = []
+
+    def begin(self) -> None:
+        """Set the clock to zero."""
+        self._start = time.perf_counter()
+        self._next = self._start + self._interval
+
+    def record(self, i: int, x_i: Image, G_i: Image, *, gamma: float, delay: int) -> None:
+        """Block i went from ``x_i`` to ``x_i - gamma G_i``; ``delay`` updates came between."""
+        x_new = x_i - gamma * G_i
+        G_square = _square(G_i)
+        error = _square(x_new - self._truth[i]) if i in self._truth else 0.0
+        new = (G_square, gamma**2 * G_square, _square(x_new), error)
+        old = self._squares.get(i)
+        self._squares[i] = new
+        self.counts[i] = self.counts.get(i, 0) + 1
+        self.delays[min(max(delay, 0), LONGEST_DELAY)] += 1
+        self._sums[0] += 1
+        self._sums[1] += old is None
+        self._sums[2:6] += np.subtract(new, old or (0.0, 0.0, 0.0, 0.0))
+        self._sums[6] += delay
+        self._counters.publish(self._sums)
+        if self._root and time.perf_counter() >= self._next:
+            self.sample()
+
+    def sample(self) -> None:
+        """Take a sample; rank 0 only. Not collective."""
+        self._next = time.perf_counter() + self._interval
+        sums = self._counters.collect().sum(axis=0)
+        if sums[1] < self._reference.blocks:
+            return  # some block was never updated: nothing to compare yet
+        found = self._sample_of(sums)
+        self.history.append(found)
+        self._on_sample(found)
+        if self._tolerance.met(found):
+            self._counters.raise_stop(Reason.TOLERANCE)
+
+    def close(self, distance: float | None) -> None:
+        """End the history: with the distance of the final x, or None for the running one."""
+        last = self._sample_of(self._counters.collect().sum(axis=0))
+        self.history.append(last if distance is None else replace(last, distance=distance))
+
+    def _sample_of(self, sums: NDArray[np.float64]) -> Sample:
+        updates, _, G_square, step, x, error, delays = (float(value) for value in sums)
+        truth = self._reference.truth_square
+        return Sample(
+            int(updates),
+            time.perf_counter() - self._start,
+            G_square / self._reference.G0_square if self._reference.G0_square else 0.0,
+            float(np.sqrt(max(step, 0.0) / x)) if x > 0 else float("inf"),
+            snr_from_squares(truth, max(error, 0.0)) if truth else float("nan"),
+            delays / updates if updates else 0.0,
+        )
+
+
+def _square(x: Image) -> float:
+    flat = x.ravel()
+    return float(np.dot(flat, flat))

@@ -1,0 +1,99 @@
+"""Block-diagonal compressive sensing: y_i = A_i x_i + noise, A_i dense and random.
+
+The operator of the Async-RED paper's first experiment (Sun et al. 2021, section 4.1): the entries
+of A_i are normal with variance 1/m, so that E[A_i^T A_i] = I.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncred.kernels import dense_gradient, dense_gradient_rows
+from asyncred.stepsize import largest_eigenvalue
+
+Array = NDArray[np.float32]
+
+SUBSETS_TRIED = 4
+"""How many minibatches the norm of the minibatch gradient is measured on."""
+
+
+def draw_matrix(seed: int, i: int, m: int, n: int) -> Array:
+    """A_i, float32 [m, n], entries N(0, 1/m), from ``seed`` and the block's number alone."""
+    rng = np.random.default_rng([seed, i])
+    a = rng.standard_normal((m, n), dtype=np.float32)
+    a *= np.float32(1 / np.sqrt(m))
+    return a
+
+
+def rows_of_block(m: int, n: int, n_full: int) -> int:
+    """m_i of a border block of n pixels: the same share as the m measurements of a full block."""
+    return max(1, round(m * n / n_full))
+
+
+class BlockRandom:
+    """The data term of the blocks of one rank.
+
+    ``matrices`` and ``y`` map a block's number to A_i, float32 [m_i, n_i] in C order, and to y_i,
+    float32 [m_i]; ``shapes`` to the block's height and width (row-major pixels, n_i = h w).
+    ``threads`` is the number of threads of the fused gradient kernel.
+    """
+
+    def __init__(
+        self,
+        matrices: Mapping[int, Array],
+        y: Mapping[int, Array],
+        *,
+        shapes: Mapping[int, tuple[int, int]],
+        threads: int,
+    ) -> None:
+        for i, a in matrices.items():
+            if a.shape != (y[i].size, int(np.prod(shapes[i]))):
+                raise ValueError(f"block {i}: A {a.shape} against y {y[i].shape}, {shapes[i]}")
+        self._matrices = matrices
+        self._y = y
+        self._shapes = shapes
+        self._threads = threads
+
+    def gradient(self, i: int, x_i: Array, rows: NDArray[np.int64] | None) -> Array:
+        """A_i^T (A_i x_i - y_i), or (m/w) A_S^T (A_S x_i - y_S) for a subset S of w rows.
+
+        With S drawn uniformly the second has the first as its mean. ``x_i`` float32 [h, w].
+        """
+        a, y, x = self._matrices[i], self._y[i], np.ascontiguousarray(x_i).reshape(-1)
+        out = np.empty(x.size, np.float32)
+        if rows is None:
+            dense_gradient(a, x, y, out, self._threads)
+        else:
+            dense_gradient_rows(a, x, y, rows, y.size / rows.size, out, self._threads)
+        return out.reshape(self._shapes[i])
+
+    def measurements(self, i: int) -> int:
+        """m_i, the number of rows of A_i."""
+        return self._y[i].size
+
+    def adjoint(self, i: int) -> Array:
+        """A_i^T y_i, float32 [h, w]: minus the gradient at zero."""
+        return -self.gradient(i, np.zeros(self._shapes[i], np.float32), None)
+
+    def lipschitz(self, i: int, minibatch: int | None) -> float:
+        """||A_i||^2, or the largest (m/w) ||A_S||^2 of a few subsets S of w rows."""
+        a, m = self._matrices[i], self._y[i].size
+        if minibatch is None or minibatch >= m:
+            return self._norm_squared(a, i)
+        rng = np.random.default_rng([i, minibatch])
+        return (m / minibatch) * max(
+            self._norm_squared(a[np.sort(rng.choice(m, minibatch, replace=False))], i)
+            for _ in range(SUBSETS_TRIED)
+        )
+
+    def _norm_squared(self, a: Array, i: int) -> float:
+        zero, out = np.zeros(a.shape[0], np.float32), np.empty(a.shape[1], np.float32)
+
+        def normal(v: Array) -> Array:
+            dense_gradient(a, v, zero, out, self._threads)
+            return out
+
+        return largest_eigenvalue(normal, a.shape[1], np.random.default_rng(i))

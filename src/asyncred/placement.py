@@ -1,0 +1,52 @@
+"""Where the work is done: which rank owns which blocks, and how many threads it may use."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from mpi4py import MPI
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What one rank owns and may use."""
+
+    owner: list[int]
+    """The rank of each block."""
+    own: list[int]
+    """The blocks of this rank, ascending."""
+    threads: int
+    """Threads of the denoiser and of the kernels on this rank."""
+    hosts: list[str]
+    """The processor name of each rank."""
+    far: frozenset[int]
+    """The ranks that share no memory with this one."""
+    spans_hosts: bool
+    """Whether any two ranks share no memory."""
+
+
+def owners(blocks: int, ranks: int) -> list[int]:
+    """Contiguous runs of blocks, in row-major order, whose lengths differ by at most one."""
+    return [i * ranks // blocks for i in range(blocks)]
+
+
+def place(comm: MPI.Intracomm, blocks: int, *, threads: int | None) -> Placement:
+    """Divide the blocks over the ranks and the cores of a node over its ranks. Collective.
+
+    ``threads`` overrides the share of the cores that this process may run on.
+    """
+    owner = owners(blocks, comm.size)
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    cores = os.sched_getaffinity(0)
+    sharing = sum(bool(cores & others) for others in node.allgather(cores))
+    far = frozenset(range(comm.size)) - frozenset(node.allgather(comm.rank))
+    node.Free()
+    return Placement(
+        owner,
+        [i for i in range(blocks) if owner[i] == comm.rank],
+        threads or max(1, len(cores) // sharing),
+        comm.allgather(MPI.Get_processor_name()),
+        far,
+        comm.allreduce(bool(far), MPI.LOR),
+    )

@@ -1,0 +1,137 @@
+"""What rank 0 finds out before anything is spent: the input, checked, the same on every rank."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asyncred.config import InputError, RunConfig
+from asyncred.data import model_names, model_path
+from asyncred.denoiser import EXACT, DenoiserModel, OnnxDenoiser, inspect_denoiser, tiling_error
+from asyncred.files import check_writable
+from asyncred.grid import BlockGrid, region_shape
+from asyncred.operators import Image, Operator
+from asyncred.problem import Problem, read_problem
+from asyncred.result import read_start
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked problem and a denoiser that was tried out."""
+
+    problem: Problem
+    sha256: str
+    """Of the problem file."""
+    model: DenoiserModel
+    tiling_error: float
+
+    @property
+    def halo_exact(self) -> bool:
+        """Whether tiles equal the whole, by the graph and by trial."""
+        return self.model.halo_known and self.tiling_error <= EXACT
+
+
+def make_plan(config: RunConfig, ranks: int) -> Plan:
+    """Check the whole input. Raises ValueError where it is at fault."""
+    problem = read_problem(config.problem, index=config.index)
+    _check_ranks(config, problem, ranks)
+    if config.minibatch is not None and config.minibatch > problem.m:
+        raise InputError(
+            f"--minibatch is {config.minibatch}, expected at most {problem.m} (measurements)"
+        )
+    if config.output.resolve() == config.problem.resolve():
+        raise InputError(f"{config.output}: is the problem file, expected another name")
+    check_writable(config.output, overwrite=config.overwrite)
+    if config.start not in ("zero", "adjoint"):
+        with read_start(Path(config.start), problem.grid).file:
+            pass
+    model = load_model(config)
+    error = tiling_error(OnnxDenoiser(model, threads=1))
+    if config.halo is None and error > EXACT:
+        raise InputError(
+            f"{model.path}: tiles with the halo of {model.field.halo} read from its graph differ "
+            f"by {error:.1e} from the whole, expected at most {EXACT:.0e}; "
+            "--halo N accepts a halo of your own"
+        )
+    return Plan(problem, sha256(config.problem), model, error)
+
+
+def load_model(config: RunConfig) -> DenoiserModel:
+    """The denoiser of a configuration, by name or file. Raises ValueError."""
+    return find_model(
+        config.denoiser,
+        output=config.denoiser_output,
+        value_range=config.denoiser_range,
+        halo=config.halo,
+    )
+
+
+def find_model(
+    name: str,
+    *,
+    output: str = "auto",
+    value_range: tuple[float, float] | None = None,
+    halo: int | None = None,
+) -> DenoiserModel:
+    """A shipped denoiser by name, or an ONNX file. Raises ValueError."""
+    path = model_path(name)
+    if path is None:
+        known = ", ".join(model_names())
+        raise InputError(f"{name}: no such file, nor a shipped denoiser ({known})")
+    return inspect_denoiser(path, output=output, value_range=value_range, halo=halo)
+
+
+def start_blocks(start: str, grid: BlockGrid, A: Operator, own: list[int]) -> dict[int, Image]:
+    """x0 of some blocks: ``zero``, ``adjoint`` (A^T y) or from a file. Raises ValueError."""
+    if start == "zero":
+        return {i: np.zeros(region_shape(grid.block(i)), np.float32) for i in own}
+    if start == "adjoint":
+        return {i: A.adjoint(i) for i in own}
+    data = read_start(Path(start), grid)
+    with data.file:
+        lead = (0,) * (data.ndim - 2)
+        blocks = {i: np.asarray(data[(*lead, *grid.block(i))], np.float32) for i in own}
+    _check_finite(start, blocks)
+    return blocks
+
+
+def truth_blocks(problem: Problem, own: list[int]) -> dict[int, Image]:
+    """The truth of some blocks; empty where it is unknown. Raises ValueError."""
+    if not problem.has_truth:
+        return {}
+    blocks = {i: problem.truth(problem.grid.block(i)) for i in own}
+    _check_finite(f"{problem.path}: /truth", blocks)
+    return blocks
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_ranks(config: RunConfig, problem: Problem, ranks: int) -> None:
+    blocks = len(problem.grid)
+    if ranks > blocks:
+        raise InputError(
+            f"{problem.path}: {blocks} blocks for {ranks} ranks, expected at most {blocks} ranks"
+        )
+    if ranks > 1 and config.method in ("gm", "bc"):
+        raise InputError(f"--method {config.method} is serial: expected one rank, found {ranks}")
+    if config.method == "gm" and config.minibatch is not None:
+        raise InputError("--method gm takes all measurements, expected no --minibatch")
+    if any(rank >= ranks for rank, _ in config.slow):
+        raise InputError(f"--slow: no such rank, expected 0 to {ranks - 1}")
+
+
+def _check_finite(place: str, blocks: Mapping[int, Image]) -> None:
+    for i, block in blocks.items():
+        if not np.isfinite(block).all():
+            raise InputError(f"{place}: block {i} holds NaN or Inf, expected finite numbers")

@@ -1,0 +1,116 @@
+"""What people see while a run goes on: one live line on a terminal, plain lines in a batch log."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Protocol
+
+from tqdm import tqdm
+
+from asyncred.monitor import Sample
+
+_LAUNCHERS = ("mpirun", "mpiexec", "mpiexec.hydra", "prterun", "orterun", "srun")
+
+
+class Progress(Protocol):
+    """Shows samples of a run."""
+
+    def show(self, sample: Sample) -> None:
+        """Show the newest sample."""
+        ...
+
+    def close(self) -> None:
+        """End the display."""
+        ...
+
+
+class Quiet:
+    """Shows nothing: on every rank but the first."""
+
+    def show(self, sample: Sample) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class LiveLine:
+    """A bar with the state of the run, redrawn in place."""
+
+    def __init__(self, total: int, blocks: int) -> None:
+        self._blocks = blocks
+        self._bar = tqdm(
+            total=total,
+            unit="update",
+            dynamic_ncols=True,
+            file=sys.stderr,
+            bar_format="{percentage:3.0f}% |{bar:12}| {rate_fmt}, {remaining} left{postfix}",
+        )
+
+    def show(self, sample: Sample) -> None:
+        """Redraw."""
+        self._bar.set_postfix_str(_state(sample, self._blocks), refresh=False)
+        self._bar.update(sample.updates - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the last line standing."""
+        self._bar.close()
+
+
+class LogLines:
+    """A line now and then, at growing intervals of up to ``longest`` seconds."""
+
+    def __init__(self, total: int, blocks: int, *, longest: float = 60.0) -> None:
+        self._total, self._blocks, self._longest = total, blocks, longest
+        self._next = 0.0
+
+    def show(self, sample: Sample) -> None:
+        """Print a line if it is time for one."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + min(self._longest, max(2.0, sample.seconds / 4))
+        rate = sample.updates / sample.seconds if sample.seconds else 0.0
+        left = (self._total - sample.updates) / rate if rate else float("inf")
+        print(
+            f"{sample.seconds:8.1f} s  {sample.updates:8d} of {self._total} updates  "
+            f"{rate:6.1f}/s  {left:6.0f} s left{_state(sample, self._blocks)}",
+            flush=True,
+        )
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def progress(total: int, blocks: int) -> Progress:
+    """The display that suits where standard error goes."""
+    return LiveLine(total, blocks) if on_terminal() else LogLines(total, blocks)
+
+
+def on_terminal() -> bool:
+    """Whether a person watches: standard error is a terminal, or that of the MPI launcher is.
+
+    A launcher gives its ranks pipes and copies them to its own output.
+    """
+    if sys.stderr.isatty():
+        return True
+    pid = os.getppid()
+    while pid > 1:
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            if name in _LAUNCHERS:
+                return str(Path(f"/proc/{pid}/fd/2").readlink()).startswith("/dev/pts/")
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            return False
+    return False
+
+
+def _state(sample: Sample, blocks: int) -> str:
+    text = f"  epoch {sample.updates / blocks:.1f}  distance {sample.distance:.2e}"
+    text += f"  step {sample.step:.1e}"
+    if sample.snr == sample.snr:
+        text += f"  SNR {sample.snr:.2f} dB"
+    return text + f"  delay {sample.delay:.1f}"

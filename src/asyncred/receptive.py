@@ -1,0 +1,234 @@
+"""The receptive field of an ONNX graph: how far D looks, read from its nodes.
+
+Along the longest path from input to output each tensor keeps, per spatial axis, an affine bound:
+its element q depends on input pixels a q + low ... a q + high. A convolution, say, maps the bound
+of its input to that of its output; two branches that meet take the wider of both. At the output
+a is 1, and the halo is the larger of -low and high.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import onnx
+from onnx import helper, numpy_helper
+
+
+class UnboundedReceptiveFieldError(ValueError):
+    """The graph has a node through which every pixel may depend on every other."""
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """``halo``: pixels needed around a block; ``align``: the total stride of the network."""
+
+    halo: int
+    align: int
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Element q depends on the input pixels ``a q + low`` to ``a q + high`` of one axis."""
+
+    a: Fraction
+    low: Fraction
+    high: Fraction
+
+    def window(self, stride: int, first: int, last: int) -> _Span:
+        """Of an output that sees elements ``stride q + first`` to ``stride q + last``."""
+        a = self.a
+        return _Span(a * stride, self.low + a * first, self.high + a * last)
+
+    def finer(self, factor: Fraction, first: Fraction, last: Fraction) -> _Span:
+        """Of an output that sees elements ``q / factor + first`` to ``q / factor + last``."""
+        a = self.a
+        return _Span(a / factor, self.low + a * first, self.high + a * last)
+
+
+_Spans = tuple[_Span, _Span]
+
+# fmt: off
+_POINTWISE = frozenset([
+    "Abs", "Add", "And", "BatchNormalization", "Cast", "Ceil", "Celu", "Clip", "Concat",
+    "Constant", "ConstantOfShape", "Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Expand",
+    "Floor", "Gelu", "Greater", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Less",
+    "Log", "Max", "Min", "Mish", "Mul", "Neg", "Not", "Or", "PRelu", "Pow", "QuantizeLinear",
+    "DequantizeLinear", "Reciprocal", "Relu", "Selu", "Sign", "Sigmoid", "Softplus", "Softsign",
+    "Split", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu", "Where",
+])
+# fmt: on
+_SHAPES_ONLY = frozenset(["Shape", "Size"])
+
+
+def receptive_field(model: onnx.ModelProto) -> ReceptiveField:
+    """Halo and alignment of a network that maps [n, 1, h, w] to the same shape.
+
+    Raises UnboundedReceptiveFieldError, naming the node, where no bound is known.
+    """
+    graph = model.graph
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    inputs = [value.name for value in graph.input if value.name not in constants]
+    one = _Span(Fraction(1), Fraction(0), Fraction(0))
+    spans: dict[str, _Spans] = {inputs[0]: (one, one)}
+    strides = [Fraction(1)]
+    for node in graph.node:
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type == "Constant" and "value" in attributes:
+            constants[node.output[0]] = numpy_helper.to_array(attributes["value"])
+        seen = [spans[name] for name in node.input if name in spans]
+        if not seen or node.op_type in _SHAPES_ONLY:
+            continue
+        merged = _widest(node, seen)
+        result = _through(node, attributes, constants, merged)
+        strides += [span.a for span in result]
+        spans.update((name, result) for name in node.output)
+    return _conclude(graph, spans, strides)
+
+
+def _conclude(
+    graph: onnx.GraphProto, spans: dict[str, _Spans], strides: list[Fraction]
+) -> ReceptiveField:
+    output = graph.output[0].name
+    if output not in spans:
+        raise UnboundedReceptiveFieldError("the output does not depend on the input")
+    if any(span.a != 1 for span in spans[output]):
+        raise UnboundedReceptiveFieldError("the output has not the resolution of the input")
+    halo = max(max(-span.low, span.high) for span in spans[output])
+    align = math.lcm(*(a.numerator for a in strides))
+    return ReceptiveField(max(0, math.ceil(halo)), align)
+
+
+def _widest(node: onnx.NodeProto, seen: list[_Spans]) -> _Spans:
+    axes = []
+    for axis in (0, 1):
+        spans = [pair[axis] for pair in seen]
+        if len({span.a for span in spans}) > 1:
+            raise _unbounded(node, "joins branches of different resolution")
+        low, high = min(s.low for s in spans), max(s.high for s in spans)
+        axes.append(_Span(spans[0].a, low, high))
+    return axes[0], axes[1]
+
+
+def _through(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
+) -> _Spans:
+    if node.op_type in _POINTWISE:
+        if node.op_type in ("Concat", "Split") and attributes.get("axis", 0) not in (0, 1, -3, -4):
+            raise _unbounded(node, "works along an image axis")
+        return spans
+    rule = _RULES.get(node.op_type)
+    if rule is None:
+        raise _unbounded(node, "has no known bound")
+    return rule(node, attributes, constants, spans)
+
+
+def _unbounded(node: onnx.NodeProto, why: str) -> UnboundedReceptiveFieldError:
+    return UnboundedReceptiveFieldError(f"node {node.op_type} {node.name!r} {why}")
+
+
+def _padding(node: onnx.NodeProto, attributes: dict[str, Any], reach: list[int]) -> list[int]:
+    """Padding before the first element of each axis."""
+    kind = attributes.get("auto_pad", b"NOTSET").decode()
+    if kind == "NOTSET":
+        return list(attributes.get("pads", [0] * 4)[:2])
+    if kind == "VALID":
+        return [0, 0]
+    if attributes.get("strides", [1, 1]) != [1, 1]:
+        raise _unbounded(node, "has strides with auto_pad, whose padding depends on the image")
+    return [r // 2 if kind == "SAME_UPPER" else (r + 1) // 2 for r in reach]
+
+
+def _conv(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
+) -> _Spans:
+    kernel = attributes.get("kernel_shape")
+    if kernel is None:
+        if node.input[1] not in constants:
+            raise _unbounded(node, "has a kernel of unknown shape")
+        kernel = constants[node.input[1]].shape[2:]
+    stride = attributes.get("strides", [1, 1])
+    dilation = attributes.get("dilations", [1, 1])
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    pad = _padding(node, attributes, reach)
+    rows, cols = (spans[k].window(stride[k], -pad[k], reach[k] - pad[k]) for k in (0, 1))
+    return rows, cols
+
+
+def _conv_transpose(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
+) -> _Spans:
+    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in attributes:
+        raise _unbounded(node, "has padding that depends on the image")
+    kernel = attributes.get("kernel_shape") or constants[node.input[1]].shape[2:]
+    stride = attributes.get("strides", [1, 1])
+    dilation = attributes.get("dilations", [1, 1])
+    pad = attributes.get("pads", [0] * 4)
+    result = []
+    for k in (0, 1):
+        reach = dilation[k] * (kernel[k] - 1)
+        f = Fraction(stride[k])
+        result.append(spans[k].finer(f, Fraction(pad[k] - reach) / f, Fraction(pad[k]) / f))
+    return result[0], result[1]
+
+
+def _pad(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
+) -> _Spans:
+    pads = constants.get(node.input[1]) if len(node.input) > 1 else attributes.get("pads")
+    if pads is None or len(pads) != 8:
+        raise _unbounded(node, "has padding that depends on the image")
+    if attributes.get("mode", b"constant") == b"wrap":
+        raise _unbounded(node, "wraps around the image")
+    rows, cols = (spans[k].window(1, -int(pads[2 + k]), -int(pads[2 + k])) for k in (0, 1))
+    return rows, cols
+
+
+def _resize(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
+) -> _Spans:
+    name = node.input[2] if len(node.input) > 2 else node.input[-1]
+    scales = constants.get(name)
+    if scales is None or len(scales) != 4:
+        raise _unbounded(node, "has a size that is no constant factor")
+    reach = {b"nearest": 1, b"linear": 1, b"cubic": 2}.get(attributes.get("mode", b"nearest"))
+    if reach is None:
+        raise _unbounded(node, "has an unknown mode")
+    result = []
+    for k in (0, 1):
+        f = Fraction(float(scales[2 + k])).limit_denominator(1000)
+        result.append(spans[k].finer(f, Fraction(-reach), Fraction(reach)))
+    return result[0], result[1]
+
+
+def _depth_to_space(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
+) -> _Spans:
+    r = attributes["blocksize"]
+    rows, cols = (s.finer(Fraction(r), Fraction(1 - r, r), Fraction(0)) for s in spans)
+    return rows, cols
+
+
+def _space_to_depth(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
+) -> _Spans:
+    r = attributes["blocksize"]
+    rows, cols = (s.window(r, 0, r - 1) for s in spans)
+    return rows, cols
+
+
+_RULES: dict[str, Callable[[onnx.NodeProto, dict[str, Any], dict[str, Any], _Spans], _Spans]] = {
+    "Conv": _conv,
+    "FusedConv": _conv,
+    "MaxPool": _conv,
+    "AveragePool": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Pad": _pad,
+    "Resize": _resize,
+    "Upsample": _resize,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
+}

@@ -1,0 +1,39 @@
+"""The operator G whose zeros Async-RED finds.
+
+    G(x) = grad g(x) + tau (x - D(x)),    G_i(x) = U_i^T G(x)        (Sun et al. 2021, eq. 4, 6)
+
+x image, float32 [H, W]; g data term; D denoiser; tau its weight; i block.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asyncred.denoiser import Denoiser
+from asyncred.grid import BlockGrid
+from asyncred.operators import Image, Operator, Rows
+
+
+class RedOperator:
+    """G for one image, one data term and one denoiser.
+
+    The block form needs only x on the window of block i (``BlockGrid.window``): D depends on no
+    pixel farther than its halo, and block i of ``D(window)`` is block i of ``D(x)``.
+    """
+
+    def __init__(self, grid: BlockGrid, A: Operator, D: Denoiser, *, tau: float) -> None:
+        self.grid, self.A, self.D, self.tau = grid, A, D, tau
+
+    def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
+        """G_i at the window ``x_tilde`` that was read for block i; ``rows`` picks a minibatch."""
+        inner = self.grid.window(i, self.D.halo, self.D.align).inner
+        x_i = x_tilde[inner]
+        return self.A.gradient(i, x_i, rows) + self.tau * (x_i - self.D(x_tilde)[inner])
+
+    def full(self, x: Image) -> Image:
+        """G(x) on the whole image, the denoiser applied to it at once."""
+        G = self.tau * (x - self.D(x))
+        for i in range(len(self.grid)):
+            block = self.grid.block(i)
+            G[block] += self.A.gradient(i, x[block], None)
+        return np.asarray(G, np.float32)

@@ -1,0 +1,72 @@
+"""What a run says before and after, in words; rank 0 prints it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from asyncred.config import RunConfig
+from asyncred.metrics import snr
+from asyncred.placement import Placement
+from asyncred.plan import Plan
+from asyncred.result import Record, Result
+
+
+def say_start(plan: Plan, placement: Placement, config: RunConfig) -> None:
+    """What is about to be done."""
+    grid, model = plan.problem.grid, plan.model
+    ranks, hosts = len(placement.hosts), len(set(placement.hosts))
+    (height, width), (bh, bw) = grid.shape, grid.block_shape
+    print(
+        f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
+        f"{plan.problem.m} measurements each\n"
+        f"denoiser {model.path.stem}: returns the {model.output}, halo {model.field.halo}, "
+        f"tiles differ from the whole by {plan.tiling_error:.0e}"
+        f"{'' if plan.halo_exact else ' (INEXACT)'}\n"
+        f"{config.method} on {ranks} rank{'s' * (ranks > 1)}, {hosts} host{'s' * (hosts > 1)}, "
+        f"{placement.threads} thread{'s' * (placement.threads > 1)} a rank; "
+        f"tau {config.tau:g}, step {config.step}, {config.budget(len(grid))} updates",
+        flush=True,
+    )
+    if ranks > (os.cpu_count() or 1) * hosts:
+        print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
+
+
+def say_end(output: Path, record: Record) -> None:
+    """What came of it."""
+    last = record.history[-1]
+    rest = max(times.rest for times in record.times)
+    print(
+        f"stopped by {record.provenance['stopped']} after {last.updates} updates in "
+        f"{last.seconds:.1f} s: {last.updates / last.seconds:.1f} updates/s, mean delay "
+        f"{last.delay:.2f}, {100 * rest:.1f} % of the time outside denoiser and data gradient\n"
+        f"distance ||G||^2/||G0||^2 {last.distance:.2e}, step of the last epoch {last.step:.1e}"
+        + (f", SNR {last.snr:.2f} dB" if last.snr == last.snr else "")
+        + f"\nwrote {output}",
+        flush=True,
+    )
+
+
+def summary(result: Result) -> str:
+    """A result file in a few lines."""
+    what = result.provenance
+    height, width = result.image.shape
+    seconds, updates = result.column("seconds")[-1], int(result.column("updates")[-1])
+    lines = [
+        f"{result.path}: {height}x{width}, {'complete' if result.complete else 'NOT COMPLETE'}, "
+        f"stopped by {what['stopped']}",
+        f"from {what['input']}",
+        f"{what['parameters']['method']} on {what['ranks']} ranks, denoiser {what['denoiser']} "
+        f"(halo {what['halo']}{'' if what['halo_exact'] else ', INEXACT'}), "
+        f"tau {what['parameters']['tau']:g}",
+        f"{updates} updates in {seconds:.1f} s ({updates / max(seconds, 1e-9):.1f}/s), per block "
+        f"{result.per_block.min()} to {result.per_block.max()}, mean delay "
+        f"{result.column('delay')[-1]:.2f}, rest {100 * result.timing[:, -1].max():.1f} %",
+        f"distance {result.column('distance')[-1]:.2e}, step {result.column('step')[-1]:.1e}",
+    ]
+    if result.truth is not None:
+        lines.append(
+            f"SNR {snr(result.truth, result.start):.2f} dB before, "
+            f"{snr(result.truth, result.image):.2f} dB after"
+        )
+    return "\n".join(lines)

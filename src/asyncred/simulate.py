@@ -1,0 +1,45 @@
+"""Problems with a known truth, for trying things out and for measuring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asyncred.files import check_writable
+from asyncred.images import load_image
+from asyncred.problem import write_block_random
+
+
+def simulate_cs(
+    path: Path,
+    *,
+    image: str,
+    size: int | None,
+    block: int,
+    ratio: float,
+    noise_snr: float,
+    seed: int,
+    store_matrix: bool,
+    overwrite: bool,
+) -> str:
+    """Write a block-diagonal compressive-sensing problem; what was written, in a line.
+
+    Raises ValueError on bad arguments.
+    """
+    check_writable(path, overwrite=overwrite)
+    truth = load_image(image, size=size)
+    if block > min(truth.shape):
+        raise ValueError(f"--block is {block}, expected at most {min(truth.shape)} (the image)")
+    m = max(1, round(ratio * block * block))
+    write_block_random(
+        path,
+        truth,
+        block=(block, block),
+        m=m,
+        noise_snr=noise_snr,
+        seed=seed,
+        store_matrix=store_matrix,
+    )
+    return (
+        f"wrote {path}: {truth.shape[0]}x{truth.shape[1]} image, blocks of {block}x{block}, "
+        f"{m} measurements each, noise at {noise_snr:g} dB"
+    )

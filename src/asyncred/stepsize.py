@@ -1,0 +1,100 @@
+"""The step size gamma: from the Lipschitz constant L, the weight tau and the delay of an update.
+
+With g convex and L-smooth and D nonexpansive, G = grad g + tau (I - D) is 1/(L + 2 tau)-cocoercive
+(Sun et al. 2019, BC-RED). Two bounds follow for b blocks drawn uniformly and delays of at most
+lambda updates:
+
+    gamma <= 1 / ((1 + 2 lambda / sqrt(b)) (L + 2 tau))     Sun et al., Async-RED, ICLR 2021, Thm 1
+    gamma <  2 / ((1 + 2 lambda / sqrt(b)) (L + 2 tau))     Peng, Xu, Yan, Yin, ARock, SIAM J. Sci.
+                                                            Comput. 38(5), 2016, Thm 3, for the
+                                                            nonexpansive I - 2 G / (L + 2 tau)
+
+Both ask for the worst delay; steps that follow the delay of each update are studied by Wu,
+Magnusson, Feyzmahdavian, Johansson (ICML 2022). Where A is block-diagonal the constant
+L_i of the block takes the place of L. Ranks that own their blocks draw them uniformly only if they
+are equally fast: the bounds are a guide there, and the result file says how often each block was
+updated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+RELAXATION = 0.9
+"""How much of ARock's bound ``AdaptiveStep`` takes."""
+
+SAFETY = 1.01
+"""Power iteration comes from below: what its result is multiplied by."""
+
+
+class Step(Protocol):
+    """gamma of one update, from its block and its delay (updates by others since its read)."""
+
+    def __call__(self, i: int, delay: int) -> float: ...
+
+
+class FixedStep:
+    """The same gamma for every update."""
+
+    def __init__(self, gamma: float) -> None:
+        self._gamma = gamma
+
+    def __call__(self, i: int, delay: int) -> float:
+        """Return gamma."""
+        return self._gamma
+
+
+class SafeStep:
+    """The paper's bound with lambda the largest delay seen so far, at least ``delay_bound``."""
+
+    def __init__(self, L: Mapping[int, float], *, tau: float, b: int, delay_bound: int) -> None:
+        self._L, self._tau, self._root_b, self._delay = L, tau, np.sqrt(b), delay_bound
+
+    def __call__(self, i: int, delay: int) -> float:
+        """Return 1 / ((1 + 2 lambda / sqrt(b)) (L_i + 2 tau))."""
+        self._delay = max(self._delay, delay)
+        return float(1 / ((1 + 2 * self._delay / self._root_b) * (self._L[i] + 2 * self._tau)))
+
+
+class AdaptiveStep:
+    """ARock's bound, relaxed by ``RELAXATION``, for the part of G that reads stale values.
+
+    A rank alone writes its blocks: with a block-diagonal A the data gradient of block i never sees
+    an old x_i, and only the halo of tau (I - D), of constant 2 tau, does. So this update's own
+    delay multiplies 2 tau alone. A rule of thumb, not a theorem: ``SafeStep`` is the proven one.
+    """
+
+    def __init__(self, L: Mapping[int, float], *, tau: float, b: int) -> None:
+        self._L, self._tau, self._root_b = L, tau, np.sqrt(b)
+
+    def __call__(self, i: int, delay: int) -> float:
+        """Return 2 RELAXATION / (L_i + 2 tau (1 + 2 delay / sqrt(b)))."""
+        stale = 2 * self._tau * (1 + 2 * delay / self._root_b)
+        return float(2 * RELAXATION / (self._L[i] + stale))
+
+
+def largest_eigenvalue(
+    apply: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    n: int,
+    rng: np.random.Generator,
+    *,
+    tolerance: float = 1e-3,
+    iterations: int = 60,
+) -> float:
+    """Largest eigenvalue of a symmetric positive semidefinite operator on n unknowns.
+
+    Power iteration from a random vector until the estimate moves by less than ``tolerance``,
+    times ``SAFETY``.
+    """
+    v = rng.standard_normal(n, dtype=np.float32)
+    estimate = 0.0
+    for _ in range(iterations):
+        v = apply(v / np.linalg.norm(v)).copy()
+        previous, estimate = estimate, float(np.linalg.norm(v))
+        if estimate == 0.0 or abs(estimate - previous) <= tolerance * estimate:
+            break
+    return SAFETY * estimate

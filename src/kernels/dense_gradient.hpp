@@ -1,0 +1,22 @@
+// The gradient of 1/2 ||A x - y||^2 for a dense A, and its sum over some of the rows.
+#pragma once
+
+#include <cstdint>
+
+namespace asyncred {
+
+// A dense row-major matrix of m rows and n columns, and the measurements y (m).
+struct Rows {
+    const float *A;
+    const float *y;
+    std::int64_t m;
+    std::int64_t n;
+};
+
+// out (n) = scale * sum over j of A_j (<A_j, x> - y_j), where j runs over rows[0..w), or over
+// 0..w if rows is null. The indices must lie in 0..m. The same number of threads gives the same
+// result, bit for bit; one thread starts no other. out may overlap x and y.
+void dense_gradient(const Rows &data, const float *x, const std::int64_t *rows, std::int64_t w,
+                    float scale, float *out, int threads);
+
+}  // namespace asyncred

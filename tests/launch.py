@@ -1,0 +1,78 @@
+"""Starts a command under mpirun, within a time limit, leaving no process behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+# Open MPI refuses root and more ranks than cores without these, and reports a missing transport on
+# every rank. Other MPI libraries do not read them. The ranks share the cores: one thread each.
+ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_osc": "^ucx",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def find_mpirun() -> str:
+    """The mpirun beside this Python, else the one on PATH.
+
+    Raises FileNotFoundError if there is none.
+    """
+    path = shutil.which("mpirun", path=Path(sys.executable).parent) or shutil.which("mpirun")
+    if path is None:
+        raise FileNotFoundError("no mpirun beside Python or on PATH: pip install mpich")
+    return path
+
+
+def mpirun(
+    n: int,
+    *args: str | Path,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command ``args`` on n ranks and returns its exit status and what it wrote.
+
+    ``env`` is added to this process's environment. After ``timeout`` seconds the whole job is
+    ended. Raises TimeoutError then, with what the job had written.
+    """
+    command = [find_mpirun(), "-n", str(n), *map(str, args)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ENVIRONMENT, **(env or {})},
+        cwd=cwd,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        stdout, stderr = _end(process)
+        raise TimeoutError(
+            f"not done after {timeout:g} s: {' '.join(command)}\n{stdout}\n{stderr}"
+        ) from None
+    except BaseException:
+        _end(process)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Ends the job: mpirun ends its ranks at SIGTERM; what is left after 10 s is killed."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        return process.communicate(timeout=10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()
