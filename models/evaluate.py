@@ -100,9 +100,9 @@ def main() -> None:
         "--bm3d", action="store_true", help="compare with BM3D (needs the package bm3d)"
     )
     parser.add_argument(
-        "--side", type=int, default=256, help="side of the region |J_D| is measured on, pixels"
+        "--side", type=int, default=128, help="side of the region |J_D| is measured on, pixels"
     )
-    parser.add_argument("--iterations", type=int, default=50, help="power iterations")
+    parser.add_argument("--iterations", type=int, default=30, help="power iterations")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # Open MPI refuses root and more ranks than cores without these, and reports a missing transport on
@@ -15,6 +15,7 @@ from pathlib import Path
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
     "OMPI_MCA_osc": "^ucx",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
     "OMP_NUM_THREADS": "1",
@@ -39,14 +40,45 @@ def mpirun(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command ``args`` on n ranks and returns its exit status and what it wrote.
+    """Runs the command ``args`` on n ranks; see ``launch``."""
+    return launch([find_mpirun(), "-n", str(n), *args], timeout=timeout, env=env, cwd=cwd)
+
+
+def launch(
+    command: Sequence[str | Path],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command that starts a job and returns its exit status and what it wrote.
 
     ``env`` is added to this process's environment. After ``timeout`` seconds the whole job is
     ended. Raises TimeoutError then, with what the job had written.
     """
-    command = [find_mpirun(), "-n", str(n), *map(str, args)]
-    process = subprocess.Popen(
-        command,
+    process = start(command, env=env, cwd=cwd)
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        stdout, stderr = end(process)
+        raise TimeoutError(
+            f"not done after {timeout:g} s: {process.args}\n{stdout}\n{stderr}"
+        ) from None
+    except BaseException:
+        end(process)
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def start(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[str]:
+    """Starts a job in a session of its own, so that ``end`` finds all of it."""
+    return subprocess.Popen(
+        [str(part) for part in command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -55,20 +87,9 @@ def mpirun(
         cwd=cwd,
         start_new_session=True,
     )
-    try:
-        stdout, stderr = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        stdout, stderr = _end(process)
-        raise TimeoutError(
-            f"not done after {timeout:g} s: {' '.join(command)}\n{stdout}\n{stderr}"
-        ) from None
-    except BaseException:
-        _end(process)
-        raise
-    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
-def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
+def end(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Ends the job: mpirun ends its ranks at SIGTERM; what is left after 10 s is killed."""
     os.killpg(process.pid, signal.SIGTERM)
     try:

@@ -248,7 +248,7 @@ def _gather_record(setup: Setup, monitor: RunMonitor, times: Times, reason: Reas
         "ranks": comm.size,
         "hosts": setup.placement.hosts,
         "threads_per_rank": setup.placement.threads,
-        "mpi": MPI.Get_library_version().split("\n")[0].strip(),
+        "mpi": MPI.Get_library_version().split("\n")[0].strip(" \0"),
         "stopped": reason.name.lower(),
     }
     return Record(

@@ -7,7 +7,7 @@ from pathlib import Path
 from asyncred.data import model_names
 from asyncred.denoiser import EXACT, DenoiserModel, OnnxDenoiser, tiling_error
 from asyncred.placement import owners
-from asyncred.plan import find_model
+from asyncred.plan import check_sides, find_model
 from asyncred.problem import read_problem
 
 
@@ -17,6 +17,7 @@ def describe(path: Path, *, ranks: int, denoiser: str, index: int | None) -> str
     grid, model = problem.grid, find_model(denoiser)
     if ranks > len(grid):
         raise ValueError(f"{path}: {len(grid)} blocks for {ranks} ranks, expected at most as many")
+    check_sides(problem, model)
     for i in range(len(grid)):
         problem.y(i)
     owner = owners(len(grid), ranks)

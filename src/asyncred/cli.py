@@ -115,7 +115,9 @@ def _demo(options: argparse.Namespace) -> int:
 
     from asyncred.demo import demo
 
-    return demo(MPI.COMM_WORLD, Path(options.output), overwrite=options.overwrite)
+    return demo(
+        MPI.COMM_WORLD, Path(options.output), epochs=options.epochs, overwrite=options.overwrite
+    )
 
 
 def _simulate_cs(options: argparse.Namespace) -> int:
@@ -141,12 +143,16 @@ def _check(options: argparse.Namespace) -> int:
 
     return _locally(
         lambda: describe(
-            Path(options.problem), ranks=options.ranks, denoiser=options.denoiser, index=None
+            Path(options.problem),
+            ranks=options.ranks,
+            denoiser=options.denoiser,
+            index=options.index,
         )
     )
 
 
 def _show(options: argparse.Namespace) -> int:
+    from asyncred.files import check_writable
     from asyncred.report import summary
     from asyncred.result import read_result
     from asyncred.show import draw
@@ -154,6 +160,9 @@ def _show(options: argparse.Namespace) -> int:
     def show() -> str:
         result = read_result(Path(options.result))
         picture = Path(options.output or Path(options.result).with_suffix(".png"))
+        if picture.resolve() == result.path.resolve():
+            raise ValueError(f"{picture}: is the result file, expected another name")
+        check_writable(picture, overwrite=options.overwrite)
         draw(result, picture)
         return f"{summary(result)}\nwrote {picture}"
 
@@ -192,6 +201,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     demo = commands.add_parser("demo", help="the main job on data that asyncred ships (mpirun)")
     demo.add_argument("-o", "--output", default="asyncred-demo", help="folder to write to")
+    demo.add_argument(
+        "--epochs",
+        type=_typed(number("a number > 0", open_low=True)),
+        default=600.0,
+        help="at most this many (600)",
+    )
     demo.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
     demo.set_defaults(command=_demo)
     _add_simulate(commands)
@@ -201,10 +216,12 @@ def _parser() -> argparse.ArgumentParser:
         "-n", dest="ranks", type=_typed(integer("an integer >= 1", low=1)), default=1, help="ranks"
     )
     check.add_argument("--denoiser", default="dncnn7-s5", help=RUN_FLAGS["denoiser"])
+    check.add_argument("--index", type=_typed(integer("an integer >= 0")), help=RUN_FLAGS["index"])
     check.set_defaults(command=_check)
     show = commands.add_parser("show", help="summary and picture of a result")
     show.add_argument("result", metavar="RESULT.h5")
     show.add_argument("-o", "--output", metavar="FILE.png", help="the picture (RESULT.png)")
+    show.add_argument("--overwrite", action="store_true", help="replace an earlier picture")
     show.set_defaults(command=_show)
     models = commands.add_parser("models", help="the shipped denoisers; what an ONNX file is")
     models.add_argument("name", nargs="?", metavar="NAME|FILE")
@@ -241,7 +258,7 @@ def _add_simulate(commands: Any) -> None:
     cs.add_argument(
         "--ratio", type=positive, default=0.680625, help="measurements per pixel (0.680625)"
     )
-    cs.add_argument("--noise-snr", type=_typed(number("a number", low=-1e9)), default=30.0)
+    cs.add_argument("--noise-snr", type=_typed(number("dB >= -100", low=-100.0)), default=30.0)
     cs.add_argument("--seed", type=_typed(integer("an integer >= 0")), default=0)
     cs.add_argument("--store-matrix", action="store_true", help="put A itself into the file")
     cs.add_argument("--overwrite", action="store_true", help="replace an earlier file")

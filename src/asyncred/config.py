@@ -187,7 +187,7 @@ def _range(value: Any) -> tuple[float, float]:
 def _slow(value: Any) -> tuple[tuple[int, float], ...]:
     expected = "RANK:FACTOR with FACTOR >= 1, such as 1:4"
     found = []
-    for item in [value] if isinstance(value, str) else value:
+    for item in value if isinstance(value, (list, tuple)) else [value]:
         try:
             rank, factor = item.split(":")
             found.append((int(rank), float(factor)))

@@ -15,7 +15,7 @@ from asyncred.show import draw
 from asyncred.simulate import simulate_cs
 
 
-def demo(comm: MPI.Intracomm, folder: Path, *, overwrite: bool) -> int:
+def demo(comm: MPI.Intracomm, folder: Path, *, epochs: float, overwrite: bool) -> int:
     """Recover the shipped photograph from compressed measurements into ``folder``.
 
     The problem of the paper's code: 240x240 pixels, 9 blocks of 80x80, 4356 of 6400 measurements
@@ -40,7 +40,7 @@ def demo(comm: MPI.Intracomm, folder: Path, *, overwrite: bool) -> int:
     said = on_root(comm, prepare)
     if comm.rank == 0:
         print(said, flush=True)
-    code = run(RunConfig(problem, output, tol=2e-5, overwrite=overwrite), comm)
+    code = run(RunConfig(problem, output, epochs=epochs, tol=2e-5, overwrite=overwrite), comm)
     if comm.rank == 0:
         result = read_result(output)
         draw(result, output.with_suffix(".png"))

@@ -24,6 +24,9 @@ Array = NDArray[np.float32]
 EXACT = 1e-5
 """A tiled denoiser is exact where it differs from the whole by no more than this, in [0, 1]."""
 
+NOISE_LEFT = 0.99
+"""A denoiser leaves less than this share of the noise of a picture; the identity leaves it all."""
+
 
 class Denoiser(Protocol):
     """D: float32 [h, w] in [0, 1] to the same, with what a window must add to a block."""
@@ -108,8 +111,15 @@ def inspect_denoiser(
     graph, session = _open(path)
     metadata = {item.key: item.value for item in graph.metadata_props}
     batch = _check_signature(path, session)
-    low, high = value_range or _metadata_range(metadata)
-    sigma = metadata.get("asyncred.sigma")
+    try:
+        low, high = value_range or _metadata_range(metadata)
+        sigma = float(metadata["asyncred.sigma"]) if "asyncred.sigma" in metadata else None
+    except ValueError:
+        raise ValueError(
+            f"{path}: metadata asyncred.range, asyncred.sigma are "
+            f"{metadata.get('asyncred.range')!r}, {metadata.get('asyncred.sigma')!r}, "
+            "expected LOW,HIGH and a number"
+        ) from None
     try:
         field, known = receptive_field(graph), True
     except UnboundedReceptiveFieldError as error:
@@ -120,6 +130,10 @@ def inspect_denoiser(
         field, known = ReceptiveField(halo, 1), False
     if output == "auto":
         output = metadata.get("asyncred.output", "auto")
+        if output not in ("auto", "image", "noise"):
+            raise ValueError(
+                f"{path}: metadata asyncred.output is {output!r}, expected image or noise"
+            )
     parameters = sum(int(np.prod(item.dims)) for item in graph.graph.initializer)
     model = DenoiserModel(
         path,
@@ -129,7 +143,7 @@ def inspect_denoiser(
         field,
         batch,
         parameters,
-        float(sigma) if sigma else None,
+        sigma,
         known,
     )
     model = replace(model, output=_try_out(model))
@@ -214,9 +228,10 @@ def _try_out(model: DenoiserModel) -> str:
             )
         errors[output] = float(np.linalg.norm(found - clean) / np.linalg.norm(noise))
     best = min(errors, key=lambda key: errors[key]) if model.output == "auto" else model.output
-    if not errors[best] < 3:
+    if not errors[best] < NOISE_LEFT:
         raise ValueError(
             f"{model.path}: no denoiser: it leaves {errors[best]:.3g} times the noise of a test "
-            f"picture (expected less than 1; is its range {model.low:g}..{model.high:g}?)"
+            f"picture, expected less than {NOISE_LEFT} "
+            f"(is its range {model.low:g}..{model.high:g}?)"
         )
     return best

@@ -45,7 +45,7 @@ def _load_picture(path: Path) -> NDArray[np.float32]:
 def _load_npy(path: Path) -> NDArray[np.float32]:
     try:
         image = np.load(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path}: cannot be read: {error}") from None
     if image.ndim != 2 or image.dtype.kind not in "fiu" or not np.isfinite(image).all():
         raise ValueError(f"{path}: {image.dtype} {list(image.shape)}, expected finite [h, w]")

@@ -50,6 +50,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         with read_start(Path(config.start), problem.grid).file:
             pass
     model = load_model(config)
+    check_sides(problem, model)
     error = tiling_error(OnnxDenoiser(model, threads=1))
     if config.halo is None and error > EXACT:
         raise InputError(
@@ -83,6 +84,16 @@ def find_model(
         known = ", ".join(model_names())
         raise InputError(f"{name}: no such file, nor a shipped denoiser ({known})")
     return inspect_denoiser(path, output=output, value_range=value_range, halo=halo)
+
+
+def check_sides(problem: Problem, model: DenoiserModel) -> None:
+    """Raise ValueError unless the total stride of the network divides the sides of the image."""
+    align = model.field.align
+    if any(side % align for side in problem.grid.shape):
+        raise InputError(
+            f"{problem.path}: the image is {list(problem.grid.shape)}, expected multiples of "
+            f"{align}, the total stride of {model.path.name}"
+        )
 
 
 def start_blocks(start: str, grid: BlockGrid, A: Operator, own: list[int]) -> dict[int, Image]:

@@ -113,7 +113,7 @@ def read_problem(path: Path, *, index: int | None = None) -> Problem:
         found = file.attrs.get("format"), file.attrs.get("version")
         if found != (FORMAT, VERSION):
             raise ValueError(
-                f"{path}: attributes format, version are {found[0]!r}, {found[1]!r}, "
+                f"{path}: attributes format, version are {found[0]!r}, {found[1]}, "
                 f"expected {FORMAT!r}, {VERSION}"
             )
         shape = _pair(path, file, "image", "shape")

@@ -56,9 +56,10 @@ _POINTWISE = frozenset([
     "Abs", "Add", "And", "BatchNormalization", "Cast", "Ceil", "Celu", "Clip", "Concat",
     "Constant", "ConstantOfShape", "Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Expand",
     "Floor", "Gelu", "Greater", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Less",
-    "Log", "Max", "Min", "Mish", "Mul", "Neg", "Not", "Or", "PRelu", "Pow", "QuantizeLinear",
-    "DequantizeLinear", "Reciprocal", "Relu", "Selu", "Sign", "Sigmoid", "Softplus", "Softsign",
-    "Split", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu", "Where",
+    "Log", "Max", "Mean", "Min", "Mish", "Mul", "Neg", "Not", "Or", "PRelu", "Pow",
+    "QuantizeLinear", "DequantizeLinear", "Reciprocal", "Relu", "Selu", "Sign", "Sigmoid",
+    "Softplus", "Softsign", "Split", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu",
+    "Where",
 ])
 # fmt: on
 _SHAPES_ONLY = frozenset(["Shape", "Size"])
@@ -194,14 +195,47 @@ def _resize(
     scales = constants.get(name)
     if scales is None or len(scales) != 4:
         raise _unbounded(node, "has a size that is no constant factor")
-    reach = {b"nearest": 1, b"linear": 1, b"cubic": 2}.get(attributes.get("mode", b"nearest"))
-    if reach is None:
-        raise _unbounded(node, "has an unknown mode")
+    if attributes.get("antialias", 0):
+        raise _unbounded(node, "is antialiased")
+    if node.op_type == "Upsample" or len(node.input) == 2:  # opset 7 to 10
+        attributes = {
+            "coordinate_transformation_mode": b"asymmetric",
+            "nearest_mode": b"floor",
+            **attributes,
+        }
     result = []
     for k in (0, 1):
         f = Fraction(float(scales[2 + k])).limit_denominator(1000)
-        result.append(spans[k].finer(f, Fraction(-reach), Fraction(reach)))
+        # Where element q looks, less q / f, repeats once q has gone through the numerator of f.
+        seen = [
+            tap - q / f for q in range(f.numerator) for tap in _resize_taps(node, attributes, f, q)
+        ]
+        result.append(spans[k].finer(f, min(seen), max(seen)))
     return result[0], result[1]
+
+
+def _resize_taps(
+    node: onnx.NodeProto, attributes: dict[str, Any], f: Fraction, q: int
+) -> list[Fraction]:
+    """The input elements that element q of a Resize by the factor f is made of."""
+    at = attributes.get("coordinate_transformation_mode", b"half_pixel")
+    if at not in (b"half_pixel", b"pytorch_half_pixel", b"asymmetric"):
+        raise _unbounded(node, "has coordinates that depend on the image")
+    half = Fraction(0 if at == b"asymmetric" else 1, 2)
+    x = (q + half) / f - half
+    mode = attributes.get("mode", b"nearest")
+    if mode == b"nearest":
+        rounded = {
+            b"round_prefer_floor": math.ceil(x - Fraction(1, 2)),
+            b"round_prefer_ceil": math.floor(x + Fraction(1, 2)),
+            b"floor": math.floor(x),
+            b"ceil": math.ceil(x),
+        }
+        return [Fraction(rounded[attributes.get("nearest_mode", b"round_prefer_floor")])]
+    reach = {b"linear": 0, b"cubic": 1}.get(mode)
+    if reach is None:
+        raise _unbounded(node, "has an unknown mode")
+    return [Fraction(math.floor(x) - reach), Fraction(math.ceil(x) + reach)]
 
 
 def _depth_to_space(

@@ -158,6 +158,8 @@ def read_start(path: Path, grid: BlockGrid) -> h5py.Dataset:
     if name is None:
         raise ValueError(f"{path}: neither /entry/data/data nor /data, expected an image")
     data = file[name]
+    if not isinstance(data, h5py.Dataset):
+        raise ValueError(f"{path}: /{name} is a group, expected an image")
     if data.shape[-2:] != grid.shape or data.shape[:-2] not in ((), (1,)):
         raise ValueError(f"{path}: /{name} is {list(data.shape)}, expected {list(grid.shape)}")
     return data

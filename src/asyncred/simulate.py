@@ -26,6 +26,8 @@ def simulate_cs(
     Raises ValueError on bad arguments.
     """
     check_writable(path, overwrite=overwrite)
+    if seed >= 2**63:
+        raise ValueError(f"--seed is {seed}, expected less than 2**63 (an HDF5 integer)")
     truth = load_image(image, size=size)
     if block > min(truth.shape):
         raise ValueError(f"--block is {block}, expected at most {min(truth.shape)} (the image)")

@@ -40,3 +40,9 @@ def end_job_if_failed(report):
         print(report.longreprtext, *map("\n".join, report.sections), sep="\n", file=sys.stderr)
         sys.stderr.flush()
         comm.Abort(1)
+
+
+@pytest.fixture
+def folder(comm, tmp_path):
+    """One empty folder for all ranks."""
+    return comm.bcast(tmp_path)

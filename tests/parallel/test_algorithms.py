@@ -1,0 +1,168 @@
+"""The parallel algorithms against the serial oracle, on a problem small enough for a test."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from networks import smoothing
+
+from asyncred.async_red import async_red
+from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
+from asyncred.grid import BlockGrid
+from asyncred.operators import BlockRandom
+from asyncred.operators.block_random import draw_matrix
+from asyncred.placement import owners
+from asyncred.red import RedOperator
+from asyncred.sampling import EpochOrder, FullBatch, RandomRows, UniformOrder
+from asyncred.serial_red import LocalImage, bc_red, gm_red
+from asyncred.shared import Counters, SharedImage
+from asyncred.solver import AfterUpdates, Silent
+from asyncred.stepsize import FixedStep
+from asyncred.stopping import AsyncStop, SyncStop
+from asyncred.sync_red import sync_red
+
+GRID = BlockGrid((30, 44), (10, 12))  # 12 blocks, ragged at the right
+GAMMA, TAU, RATIO = 0.2, 0.8, 0.8
+
+
+class Records:
+    """A monitor that keeps what it is told."""
+
+    def __init__(self):
+        self.updates, self.delays = Counter(), []
+
+    def record(self, i, x_i, G_i, *, gamma, delay):
+        self.updates[i] += 1
+        self.delays.append(delay)
+
+
+@pytest.fixture
+def D(folder, comm):
+    if comm.rank == 0:
+        smoothing(folder / "smoothing.onnx")
+    comm.Barrier()
+    return OnnxDenoiser(inspect_denoiser(folder / "smoothing.onnx"), threads=1)
+
+
+def truth():
+    rows, cols = np.mgrid[: GRID.shape[0], : GRID.shape[1]]
+    return (0.5 + 0.4 * np.sin(rows / 5) * np.cos(cols / 7)).astype(np.float32)
+
+
+def operator(blocks):
+    shapes = {i: GRID.window(i, 0).shape for i in blocks}
+    matrices, y = {}, {}
+    for i in blocks:
+        n = shapes[i][0] * shapes[i][1]
+        matrices[i] = draw_matrix(3, i, round(RATIO * n), n)
+        y[i] = matrices[i] @ truth()[GRID.block(i)].ravel()
+    return BlockRandom(matrices, y, shapes=shapes, threads=1)
+
+
+def red(D, blocks):
+    return RedOperator(GRID, operator(blocks), D, tau=TAU)
+
+
+def run(comm, D, algorithm, *, updates, minibatch=None, order=EpochOrder, x0=None, gamma=GAMMA):
+    """The final image on every rank, and this rank's records."""
+    owner = owners(len(GRID), comm.size)
+    own = [i for i in range(len(GRID)) if owner[i] == comm.rank]
+    x0 = np.zeros(GRID.shape, np.float32) if x0 is None else x0
+    rngs = [np.random.default_rng([7, comm.rank, k]) for k in (0, 1)]
+    records = Records()
+    with (
+        Counters(comm, sums=7) as counters,
+        SharedImage(
+            comm,
+            GRID,
+            owner,
+            halo=D.halo,
+            align=D.align,
+            x0=lambda i: x0[GRID.block(i)],
+            counters=counters,
+            far=(),
+        ) as x,
+    ):
+        limits = {"updates": updates, "seconds": np.inf, "signalled": lambda: False}
+        stop = (
+            SyncStop(comm, counters, **limits)
+            if algorithm is sync_red
+            else AsyncStop(counters, most=len(own), **limits)
+        )
+        rows = FullBatch() if minibatch is None else RandomRows(minibatch, rngs[1])
+        algorithm(
+            red(D, own),
+            x,
+            order=order(own, rngs[0]),
+            minibatch=rows,
+            step=FixedStep(gamma),
+            stop=stop,
+            monitor=records,
+        )
+        x.barrier()
+        image = np.empty(GRID.shape, np.float32)
+        for i in range(len(GRID)):
+            image[GRID.block(i)] = x.block(i)
+        x.barrier()
+    return image, records
+
+
+def serial(D, algorithm, *, updates, minibatch=None, order=EpochOrder, x0=None):
+    x = LocalImage(
+        GRID,
+        np.zeros(GRID.shape, np.float32) if x0 is None else x0,
+        halo=D.halo,
+        align=D.align,
+    )
+    rngs = [np.random.default_rng([7, 0, k]) for k in (0, 1)]
+    algorithm(
+        red(D, range(len(GRID))),
+        x,
+        order=order(range(len(GRID)), rngs[0]),
+        minibatch=FullBatch() if minibatch is None else RandomRows(minibatch, rngs[1]),
+        step=FixedStep(GAMMA),
+        stop=AfterUpdates(updates),
+        monitor=Silent(),
+    )
+    return x.array
+
+
+@pytest.mark.parametrize("order", [EpochOrder, UniformOrder])
+@pytest.mark.parametrize("minibatch", [None, 30])
+def test_one_rank_equals_bc_red_bit_for_bit(comm, D, order, minibatch):
+    if comm.size != 1:
+        pytest.skip("of one rank")
+    found, records = run(comm, D, async_red, updates=100, minibatch=minibatch, order=order)
+    expected = serial(D, bc_red, updates=100, minibatch=minibatch, order=order)
+    np.testing.assert_array_equal(found, expected)
+    assert set(records.delays) == {0}
+
+
+@pytest.mark.parametrize("algorithm", [async_red, sync_red])
+def test_reaches_the_fixed_point_of_gm_red(comm, D, algorithm):
+    x_star = serial(D, gm_red, updates=1500)
+    G = red(D, range(len(GRID)))
+    assert np.linalg.norm(G.full(x_star)) <= 1e-4 * np.linalg.norm(G.full(0 * x_star))
+    found, _ = run(comm, D, algorithm, updates=1500 * len(GRID) // 2)
+    assert np.linalg.norm(found - x_star) <= 2e-3 * np.linalg.norm(x_star)
+
+
+def test_minibatches_come_close_to_the_fixed_point(comm, D):
+    x_star = serial(D, gm_red, updates=1500)
+    found, _ = run(comm, D, async_red, updates=6000, minibatch=60, gamma=0.1)
+    assert np.linalg.norm(found - x_star) <= 2e-2 * np.linalg.norm(x_star)
+
+
+@pytest.mark.parametrize("updates", [1, 50, 401])
+def test_every_update_is_counted_once(comm, D, updates):
+    _, records = run(comm, D, async_red, updates=updates)
+    own = [i for i, rank in enumerate(owners(len(GRID), comm.size)) if rank == comm.rank]
+    assert set(records.updates) <= set(own)
+    assert comm.allreduce(records.updates.total()) == updates
+    assert comm.allreduce(len(records.delays)) == updates
+    assert all(delay >= 0 for delay in records.delays)
+
+
+def test_sync_rounds_are_of_equal_length(comm, D):
+    _, records = run(comm, D, sync_red, updates=20 * comm.size)
+    assert records.updates.total() == 20

@@ -1,0 +1,74 @@
+"""G by blocks is G of the whole image."""
+
+import numpy as np
+import pytest
+
+from asyncred.data import model_path
+from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
+from asyncred.grid import BlockGrid, region_shape
+from asyncred.operators import BlockRandom
+from asyncred.operators.block_random import draw_matrix
+from asyncred.red import RedOperator
+from networks import smoothing, u_net
+
+GRID = BlockGrid((44, 34), (16, 12))
+TAU = 0.7
+
+
+def operator(grid, seed=0):
+    shapes = {i: region_shape(grid.block(i)) for i in range(len(grid))}
+    matrices = {i: draw_matrix(seed, i, 20, h * w) for i, (h, w) in shapes.items()}
+    rng = np.random.default_rng(seed)
+    y = {i: rng.standard_normal(20, dtype=np.float32) for i in shapes}
+    return BlockRandom(matrices, y, shapes=shapes, threads=1)
+
+
+@pytest.fixture(params=["dncnn7-s5", "smoothing", "u_net"])
+def G(request, tmp_path):
+    path = {
+        "dncnn7-s5": lambda: model_path("dncnn7-s5"),
+        "smoothing": lambda: smoothing(tmp_path / "network.onnx"),
+        "u_net": lambda: u_net(tmp_path / "network.onnx"),
+    }[request.param]()
+    D = OnnxDenoiser(inspect_denoiser(path), threads=1)
+    return RedOperator(GRID, operator(GRID), D, tau=TAU)
+
+
+def image(seed=3):
+    return np.random.default_rng(seed).random(GRID.shape, dtype=np.float32)
+
+
+def window(G, x, i):
+    return x[GRID.window(i, G.D.halo, G.D.align).region]
+
+
+def test_block_is_block_of_full(G):
+    x = image()
+    full = G.full(x)
+    assert full.dtype == np.float32 and full.shape == x.shape
+    for i in range(len(GRID)):
+        np.testing.assert_allclose(G.block(i, window(G, x, i)), full[GRID.block(i)], atol=2e-5)
+
+
+def test_formula(G):
+    x = image()
+    data = np.empty_like(x)
+    for i in range(len(GRID)):
+        data[GRID.block(i)] = G.A.gradient(i, x[GRID.block(i)], None)
+    np.testing.assert_allclose(G.full(x), data + TAU * (x - G.D(x)), atol=1e-5)
+
+
+def test_minibatch_goes_to_the_data_term_alone(G):
+    x, rows = image(), np.array([1, 4, 11])
+    x_i = x[GRID.block(5)]
+    changed = G.block(5, window(G, x, 5), rows) - G.block(5, window(G, x, 5))
+    expected = G.A.gradient(5, x_i, rows) - G.A.gradient(5, x_i, None)
+    np.testing.assert_allclose(changed, expected, atol=1e-4)
+
+
+def test_arguments_stay_as_they_are(G):
+    x = image()
+    before = x.copy()
+    G.full(x)
+    G.block(0, window(G, x, 0))
+    np.testing.assert_array_equal(x, before)

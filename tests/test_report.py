@@ -1,0 +1,42 @@
+"""The words about a result."""
+
+from pathlib import Path
+
+import pytest
+
+from asyncred.metrics import snr
+from asyncred.report import say_end, summary
+from asyncred.result import read_result
+from results import PROVENANCE, example, images, record
+
+
+def test_summary(tmp_path):
+    text = summary(read_result(example(tmp_path / "result.h5")))
+    before, after = (snr(images()["truth"], images()[name]) for name in ("start", "data"))
+    for words in (
+        "result.h5: 26x34, complete, stopped by budget",
+        "async on 2 ranks",
+        "dncnn7-s5.onnx (halo 7)",
+        "48 updates in 1.5 s (32.0/s), per block 0 to 15, mean delay 0.90, rest 25.0 %",
+        f"SNR {before:.2f} dB before, {after:.2f} dB after",
+    ):
+        assert words in text
+
+
+def test_summary_of_less(tmp_path):
+    inexact = {**PROVENANCE, "halo_exact": False}
+    path = example(tmp_path / "result.h5", truth=False, complete=False, provenance=inexact)
+    text = summary(read_result(path))
+    assert "NOT COMPLETE" in text and "INEXACT" in text and "SNR" not in text
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_end(known, capsys):
+    ended = record()
+    if not known:
+        ended = record(history=[type(ended.history[0])(48, 1.5, 1e-2, 0.03, float("nan"), 0.9)])
+    say_end(Path("r.h5"), ended)
+    out = capsys.readouterr().out
+    assert "stopped by budget after 48 updates in 1.5 s: 32.0 updates/s" in out
+    assert "25.0 % of the time outside" in out and "wrote r.h5" in out
+    assert ("SNR 22.00 dB" in out) == known
