@@ -22,7 +22,7 @@ T = TypeVar("T")
 def on_root(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
     """The value of ``function``, called on rank 0, on every rank. Collective over comm.
 
-    A ValueError becomes an InputError on every rank.
+    A ValueError or OSError becomes an InputError on every rank.
     """
     outcome: tuple[T, str | None] = comm.bcast(_attempt(function) if comm.rank == 0 else None)
     value, error = outcome
@@ -34,7 +34,7 @@ def on_root(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
 def on_all(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
     """The value of ``function``, called on every rank. Collective over comm.
 
-    A ValueError on any rank becomes the InputError of the first such rank on every rank.
+    A ValueError or OSError on any rank becomes the InputError of the first such rank on every rank.
     """
     value, error = _attempt(function)
     errors = [found for found in comm.allgather(error) if found is not None]
@@ -65,5 +65,5 @@ def gather_blocks(
 def _attempt(function: Callable[[], T]) -> tuple[T | None, str | None]:
     try:
         return function(), None
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return None, " ".join(str(error).split())

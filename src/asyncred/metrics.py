@@ -22,11 +22,6 @@ def snr_from_squares(truth: float, error: float) -> float:
     return float(10 * np.log10(truth / error)) if truth > 0 else float("-inf")
 
 
-def psnr(truth: Array, x: Array, peak: float = 1.0) -> float:
-    """10 log10(peak^2 / mean squared error), in dB."""
-    return snr_from_squares(peak**2 * truth.size, _square(truth - x))
-
-
 def seam_ratio(x: Array, grid: BlockGrid) -> float:
     """Mean jump across the borders of blocks over the mean jump inside them; 1 shows no seam."""
     across, inside = [], []

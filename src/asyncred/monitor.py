@@ -60,7 +60,7 @@ class Tolerance:
 
     def met(self, sample: Sample) -> bool:
         """True where either value is reached."""
-        return sample.step <= self.step or sample.distance <= self.distance
+        return sample.step < self.step or sample.distance < self.distance
 
 
 class RunMonitor:

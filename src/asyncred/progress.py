@@ -27,16 +27,6 @@ class Progress(Protocol):
         ...
 
 
-class Quiet:
-    """Shows nothing: on every rank but the first."""
-
-    def show(self, sample: Sample) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
 class LiveLine:
     """A bar with the state of the run, redrawn in place."""
 

@@ -23,12 +23,16 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 RELAXATION = 0.9
 """How much of ARock's bound ``AdaptiveStep`` takes."""
 
+ACCURACY = 1e-3
+"""Relative accuracy of an eigenvalue."""
+
 SAFETY = 1.01
-"""Power iteration comes from below: what its result is multiplied by."""
+"""Eigenvalues are found from below: what they are multiplied by."""
 
 
 class Step(Protocol):
@@ -78,23 +82,18 @@ class AdaptiveStep:
 
 
 def largest_eigenvalue(
-    apply: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    n: int,
-    rng: np.random.Generator,
-    *,
-    tolerance: float = 1e-3,
-    iterations: int = 60,
+    apply: Callable[[NDArray[np.float32]], NDArray[np.float32]], n: int, rng: np.random.Generator
 ) -> float:
     """Largest eigenvalue of a symmetric positive semidefinite operator on n unknowns.
 
-    Power iteration from a random vector until the estimate moves by less than ``tolerance``,
-    times ``SAFETY``.
+    Power iteration in its Lanczos form, which keeps the whole Krylov space: where the largest
+    eigenvalues lie close together, as those of a random A^T A do, plain power iteration ends
+    several per cent too low. The result is accurate to ``ACCURACY`` and multiplied by ``SAFETY``.
     """
-    v = rng.standard_normal(n, dtype=np.float32)
-    estimate = 0.0
-    for _ in range(iterations):
-        v = apply(v / np.linalg.norm(v)).copy()
-        previous, estimate = estimate, float(np.linalg.norm(v))
-        if estimate == 0.0 or abs(estimate - previous) <= tolerance * estimate:
-            break
-    return SAFETY * estimate
+    start = rng.standard_normal(n, dtype=np.float32)
+    image = apply(start)
+    if n == 1 or not image.any():
+        return SAFETY * float(image[0] / start[0])
+    operator = LinearOperator((n, n), matvec=apply, dtype=np.float32)
+    found = eigsh(operator, k=1, which="LA", v0=start, tol=ACCURACY, return_eigenvectors=False)
+    return SAFETY * float(found[0])

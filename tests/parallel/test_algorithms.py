@@ -4,7 +4,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from networks import smoothing
 
 from asyncred.async_red import async_red
 from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
@@ -20,6 +19,7 @@ from asyncred.solver import AfterUpdates, Silent
 from asyncred.stepsize import FixedStep
 from asyncred.stopping import AsyncStop, SyncStop
 from asyncred.sync_red import sync_red
+from networks import smoothing
 
 GRID = BlockGrid((30, 44), (10, 12))  # 12 blocks, ragged at the right
 GAMMA, TAU, RATIO = 0.2, 0.8, 0.8

@@ -1,0 +1,69 @@
+"""What the benchmarks share: a problem, a run under mpirun, a table in Markdown."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from asyncred.result import Result, read_result
+
+# Open MPI asks for these as root, or with more ranks than cores.
+ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+ASYNCRED = (sys.executable, "-m", "asyncred")
+
+
+def mpirun() -> str:
+    """The mpirun beside this Python, else the one on PATH."""
+    found = shutil.which("mpirun", path=Path(sys.executable).parent) or shutil.which("mpirun")
+    if found is None:
+        raise SystemExit("no mpirun: pip install mpich")
+    return found
+
+
+def call(*command: str | Path) -> str:
+    """Run a command; its standard output. Ends the benchmark where it fails."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def simulate(path: Path, *flags: str) -> Path:
+    """A compressive-sensing problem: the camera photograph, blocks of 80x80, 4356 measurements."""
+    call(*ASYNCRED, "simulate", "cs", path, "--overwrite", *flags)
+    return path
+
+
+def reconstruct(
+    ranks: int, problem: Path, *flags: str, launcher: Sequence[str | Path] | None = None
+) -> Result:
+    """Run and read the result. ``launcher`` replaces ``mpirun -n ranks``."""
+    output = problem.with_name("result.h5")
+    start = launcher or (mpirun(), "-n", str(ranks))
+    call(*start, *ASYNCRED, "run", problem, "-o", output, "--overwrite", *flags)
+    return read_result(output)
+
+
+def rate(result: Result) -> float:
+    """Updates per second."""
+    return float(result.column("updates")[-1] / result.column("seconds")[-1])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
