@@ -33,7 +33,7 @@ RUN_FLAGS: dict[str, str] = {
     "step": "safe, adaptive or a number (adaptive)",
     "order": "epoch or uniform (epoch)",
     "seed": "of block order and minibatches (0)",
-    "start": "zero, adjoint, or an HDF5 file with an image (adjoint)",
+    "start": "zero, adjoint (A^T y), centered (A^T y about a constant) or an HDF5 file (centered)",
     "index": "which image of a problem file with several",
     "threads": "of each rank (its share of the node's cores)",
     "progress-thread": "on, off or auto: on where ranks span hosts (auto)",

@@ -15,6 +15,9 @@ else:
     import tomli as tomllib
 
 METHODS = ("async", "sync", "bc", "gm")
+STARTS = ("zero", "adjoint", "centered")
+"""Or a file."""
+
 EPOCHS = 400
 
 
@@ -43,7 +46,7 @@ class RunConfig:
     step: str | float = "adaptive"
     order: str = "epoch"
     seed: int = 0
-    start: str = "adjoint"
+    start: str = "centered"
     index: int | None = None
     slow: tuple[tuple[int, float], ...] = ()
     threads: int | None = None

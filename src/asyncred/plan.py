@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.config import InputError, RunConfig
+from asyncred.config import STARTS, InputError, RunConfig
 from asyncred.data import model_names, model_path
 from asyncred.denoiser import EXACT, DenoiserModel, OnnxDenoiser, inspect_denoiser, tiling_error
 from asyncred.files import check_writable
@@ -46,7 +46,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
     if config.output.resolve() == config.problem.resolve():
         raise InputError(f"{config.output}: is the problem file, expected another name")
     check_writable(config.output, overwrite=config.overwrite)
-    if config.start not in ("zero", "adjoint"):
+    if config.start not in STARTS:
         with read_start(Path(config.start), problem.grid).file:
             pass
     model = load_model(config)
@@ -97,17 +97,30 @@ def check_sides(problem: Problem, model: DenoiserModel) -> None:
 
 
 def start_blocks(start: str, grid: BlockGrid, A: Operator, own: list[int]) -> dict[int, Image]:
-    """x0 of some blocks: ``zero``, ``adjoint`` (A^T y) or from a file. Raises ValueError."""
+    """x0 of some blocks: ``zero``, ``adjoint``, ``centered`` or from a file. Raises ValueError."""
     if start == "zero":
         return {i: np.zeros(region_shape(grid.block(i)), np.float32) for i in own}
     if start == "adjoint":
         return {i: A.adjoint(i) for i in own}
+    if start == "centered":
+        return {i: _centered(A, i, region_shape(grid.block(i))) for i in own}
     data = read_start(Path(start), grid)
     with data.file:
         lead = (0,) * (data.ndim - 2)
         blocks = {i: np.asarray(data[(*lead, *grid.block(i))], np.float32) for i in own}
     _check_finite(start, blocks)
     return blocks
+
+
+def _centered(A: Operator, i: int, shape: tuple[int, int]) -> Image:
+    """c + A_i^T (y_i - A_i c) for the constant c that fits y_i best.
+
+    What A^T A x - x adds to x grows with ||x||; about its mean an image is a few times smaller.
+    """
+    zero, one = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+    slope_at_0, slope_at_1 = (float(A.gradient(i, x, None).sum()) for x in (zero, one))
+    c = one * np.float32(slope_at_0 / (slope_at_0 - slope_at_1))
+    return c - A.gradient(i, c, None)
 
 
 def truth_blocks(problem: Problem, own: list[int]) -> dict[int, Image]:

@@ -34,15 +34,15 @@ class LiveLine:
         self._blocks = blocks
         self._bar = tqdm(
             total=total,
-            unit="update",
             dynamic_ncols=True,
             file=sys.stderr,
-            bar_format="{percentage:3.0f}% |{bar:12}| {rate_fmt}, {remaining} left{postfix}",
+            bar_format="{percentage:3.0f}% |{bar:12}|{postfix}",
         )
 
     def show(self, sample: Sample) -> None:
         """Redraw."""
-        self._bar.set_postfix_str(_state(sample, self._blocks), refresh=False)
+        state = describe(sample, total=self._bar.total, blocks=self._blocks)
+        self._bar.set_postfix_str(state, refresh=False)
         self._bar.update(sample.updates - self._bar.n)
 
     def close(self) -> None:
@@ -62,13 +62,8 @@ class LogLines:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + min(self._longest, max(2.0, sample.seconds / 4))
-        rate = sample.updates / sample.seconds if sample.seconds else 0.0
-        left = (self._total - sample.updates) / rate if rate else float("inf")
-        print(
-            f"{sample.seconds:8.1f} s  {sample.updates:8d} of {self._total} updates  "
-            f"{rate:6.1f}/s  {left:6.0f} s left{_state(sample, self._blocks)}",
-            flush=True,
-        )
+        state = describe(sample, total=self._total, blocks=self._blocks)
+        print(f"{sample.seconds:8.1f} s  {state}", flush=True)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -98,9 +93,17 @@ def on_terminal() -> bool:
     return False
 
 
-def _state(sample: Sample, blocks: int) -> str:
-    text = f"  epoch {sample.updates / blocks:.1f}  distance {sample.distance:.2e}"
-    text += f"  step {sample.step:.1e}"
-    if sample.snr == sample.snr:
-        text += f"  SNR {sample.snr:.2f} dB"
-    return text + f"  delay {sample.delay:.1f}"
+def describe(sample: Sample, *, total: int, blocks: int) -> str:
+    """A sample in one line; ``total`` is the budget of updates."""
+    rate = sample.updates / sample.seconds if sample.seconds else 0.0
+    left = (total - sample.updates) / rate if rate else float("inf")
+    parts = [
+        f"epoch {sample.updates / blocks:.1f} of {total / blocks:.0f}",
+        f"distance {sample.distance:.2e}",
+        f"step {sample.step:.1e}",
+        *([f"SNR {sample.snr:.2f} dB"] if sample.snr == sample.snr else []),
+        f"delay {sample.delay:.1f}",
+        f"{rate:.1f} updates/s",
+        f"at most {left:.0f} s left",
+    ]
+    return "  ".join(parts)

@@ -21,7 +21,8 @@ def draw(result: Result, path: Path) -> None:
     if result.truth is not None:
         panels.append(("truth", result.truth))
     start = result.provenance["parameters"]["start"]
-    name = {"adjoint": "start, $A^T y$", "zero": "start, zero"}.get(start, "start")
+    names = {"adjoint": "$A^T y$", "centered": "$A^T y$ about its mean", "zero": "zero"}
+    name = f"start, {names[start]}" if start in names else "start"
     panels.append((_with_snr(name, result.start, result), result.start))
     panels.append((_with_snr("result", result.image, result), result.image))
     reference = result.start if result.truth is None else result.truth
