@@ -36,13 +36,13 @@ class LiveLine:
             total=total,
             dynamic_ncols=True,
             file=sys.stderr,
-            bar_format="{percentage:3.0f}% |{bar:12}|{postfix}",
+            bar_format="{percentage:3.0f}% |{bar:12}| {desc}",
         )
 
     def show(self, sample: Sample) -> None:
         """Redraw."""
         state = describe(sample, total=self._bar.total, blocks=self._blocks)
-        self._bar.set_postfix_str(state, refresh=False)
+        self._bar.set_description_str(state, refresh=False)
         self._bar.update(sample.updates - self._bar.n)
 
     def close(self) -> None:
