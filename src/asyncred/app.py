@@ -16,7 +16,7 @@ from mpi4py import MPI
 
 from asyncred.async_red import async_red
 from asyncred.collective import gather_blocks, on_all, on_root
-from asyncred.config import RunConfig
+from asyncred.config import InputError, RunConfig
 from asyncred.denoiser import OnnxDenoiser
 from asyncred.instrument import SlowedRed, TimedDenoiser, TimedOperator, Times
 from asyncred.monitor import SUMS, Reference, RunMonitor, Tolerance
@@ -30,7 +30,7 @@ from asyncred.result import Record, write_result
 from asyncred.sampling import EpochOrder, FullBatch, RandomRows, UniformOrder
 from asyncred.serial_red import LocalImage, bc_red, gm_red
 from asyncred.shared import Counters, ProgressThread, SharedImage
-from asyncred.stepsize import AdaptiveStep, FixedStep, SafeStep, Step
+from asyncred.stepsize import AdaptiveStep, DecayingStep, FixedStep, SafeStep, Step
 from asyncred.stopping import AsyncStop, Reason, Signals, SyncStop
 from asyncred.sync_red import sync_red
 
@@ -42,7 +42,9 @@ ALGORITHMS: Mapping[str, Callable[..., None]] = {
     "bc": bc_red,
     "gm": gm_red,
 }
-EXIT_CODES = {Reason.SIGNAL: 75}
+EXIT_CODES = {Reason.SIGNAL: 75, Reason.DIVERGED: 1}
+CLAIM = 32
+"""Updates of the budget that a rank claims at once, at least."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Setup:
     times: Times
     x0: Mapping[int, Image]
     truth: Mapping[int, Image]
+    progress_thread: bool
 
     @property
     def budget(self) -> int:
@@ -73,14 +76,15 @@ def run(config: RunConfig, comm: MPI.Intracomm) -> int:
     setup = set_up(config, comm)
     if comm.rank == 0:
         say_start(setup.plan, setup.placement, config)
-    with ExitStack() as stack:
-        if _needs_progress_thread(setup):
+    with ExitStack() as stack, Signals() as signals:
+        if setup.progress_thread:
             stack.enter_context(ProgressThread(comm))
         counters = stack.enter_context(Counters(comm, sums=SUMS))
         x = stack.enter_context(_image(setup, counters))
-        signals = stack.enter_context(Signals())
         reference = _reference(setup, x)
-        display = progress(setup.budget, reference.blocks) if comm.rank == 0 else None
+        display = (
+            progress(setup.budget, reference.blocks, config.max_time) if comm.rank == 0 else None
+        )
         monitor = RunMonitor(
             counters,
             reference,
@@ -96,7 +100,7 @@ def run(config: RunConfig, comm: MPI.Intracomm) -> int:
             display.close()
         record = _gather_record(setup, monitor, times, reason)
         final = {i: x.block(i) for i in setup.placement.own}
-    _write(setup, record, final)
+        _write(setup, record, final)
     if comm.rank == 0:
         say_end(config.output, record)
     return EXIT_CODES.get(reason, 0)
@@ -121,12 +125,20 @@ def set_up(config: RunConfig, comm: MPI.Intracomm) -> Setup:
         if factor > 1
         else RedOperator(grid, TimedOperator(A, times), D, tau=config.tau)
     )
-    return Setup(config, comm, plan, placement, A, G, times, x0, truth)
+    thread = _progress_thread(config, placement)
+    return Setup(config, comm, plan, placement, A, G, times, x0, truth, thread)
 
 
-def _needs_progress_thread(setup: Setup) -> bool:
-    asked = setup.config.progress_thread
-    return setup.placement.spans_hosts if asked == "auto" else asked == "on"
+def _progress_thread(config: RunConfig, placement: Placement) -> bool:
+    """Whether a progress thread is wanted. Raises InputError where the MPI library forbids it."""
+    asked = config.progress_thread
+    wanted = placement.spans_hosts if asked == "auto" else asked == "on"
+    if wanted and MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+        raise InputError(
+            "this MPI library gives no MPI_THREAD_MULTIPLE, which the progress thread needs; "
+            "--progress-thread off runs without, and waits for ranks of other hosts"
+        )
+    return wanted
 
 
 @contextmanager
@@ -163,8 +175,9 @@ def _reference(setup: Setup, x: AnyImage) -> Reference:
 def _G_square(setup: Setup, x: AnyImage) -> float:
     """||G(x)||^2 with all measurements. Collective: nobody writes meanwhile."""
     own = 0.0
+    G = RedOperator(setup.G.grid, setup.A, setup.G.D, tau=setup.config.tau)  # never slowed
     for i in setup.placement.own:
-        own += float(np.sum(np.square(RedOperator.block(setup.G, i, x.fresh(i)))))
+        own += float(np.sum(np.square(G.block(i, x.fresh(i)))))
     return float(setup.comm.allreduce(own))
 
 
@@ -177,8 +190,8 @@ def _iterate(
     order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, rngs[0])
     minibatch = FullBatch() if config.minibatch is None else RandomRows(config.minibatch, rngs[1])
     step = _step(setup)
+    comm.Barrier()  # all clocks start together
     stop = _stop(setup, counters, signals)
-    comm.Barrier()
     setup.times.reset()
     monitor.begin()
     start = time.perf_counter()
@@ -200,13 +213,18 @@ def _stop(setup: Setup, counters: Counters, signals: Signals) -> AsyncStop | Syn
     return AsyncStop(
         counters,
         updates=budget,
-        most=len(setup.placement.own),
+        most=max(CLAIM, len(setup.placement.own)),
         seconds=config.max_time,
         signalled=signals,
     )
 
 
 def _step(setup: Setup) -> Step:
+    step, decay = _constant_step(setup), setup.config.decay
+    return step if decay is None else DecayingStep(step, epochs=decay)
+
+
+def _constant_step(setup: Setup) -> Step:
     config, b = setup.config, len(setup.G.grid)
     if not isinstance(config.step, str):
         return FixedStep(config.step)
@@ -221,6 +239,7 @@ def _close_history(
 ) -> None:
     """End with the exact distance of the final x, unless the run ended in haste. Collective."""
     setup.comm.Barrier()
+    monitor.end()
     distance = None
     if reason in (Reason.BUDGET, Reason.TOLERANCE) and reference.G0_square:
         distance = _G_square(setup, x) / reference.G0_square

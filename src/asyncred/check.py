@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from asyncred.data import model_names
-from asyncred.denoiser import EXACT, DenoiserModel, OnnxDenoiser, tiling_error
+from asyncred.denoiser import EXACT, DenoiserModel, halo_error
 from asyncred.placement import owners
-from asyncred.plan import check_sides, find_model
+from asyncred.plan import check_sides, find_model, truth_blocks
 from asyncred.problem import read_problem
 
 
@@ -18,8 +18,14 @@ def describe(path: Path, *, ranks: int, denoiser: str, index: int | None) -> str
     if ranks > len(grid):
         raise ValueError(f"{path}: {len(grid)} blocks for {ranks} ranks, expected at most as many")
     check_sides(problem, model)
+    error = halo_error(model)
+    if error > EXACT:
+        raise ValueError(f"{model.path}: tiles differ from the whole by {error:.1e}")
+    truth_blocks(problem, list(range(len(grid))))
     for i in range(len(grid)):
         problem.y(i)
+        if problem.seed is None:
+            problem.matrix(i)
     owner = owners(len(grid), ranks)
     own = [owner.count(rank) for rank in range(ranks)]
     window = max(
@@ -55,7 +61,7 @@ def list_models() -> str:
 def describe_model(name: str) -> str:
     """What an ONNX file does, found by its graph and by trying it. Raises ValueError."""
     model: DenoiserModel = find_model(name)
-    error = tiling_error(OnnxDenoiser(model, threads=1))
+    error = halo_error(model)
     verdict = "exact" if error <= EXACT else "NOT exact"
     return "\n".join(
         [

@@ -27,10 +27,11 @@ RUN_FLAGS: dict[str, str] = {
     "minibatch": "measurements per update and block (all)",
     "updates": "budget of block updates",
     "epochs": "budget in epochs, of one update a block each (400)",
-    "tol": "stop when the relative step of an epoch is below this (0)",
+    "tol": "stop when the relative step of an epoch is below this; noisy with minibatches (0)",
     "tol-distance": "stop when ||G||^2 / ||G0||^2 is below this (0)",
     "max-time": "stop after this many seconds of iteration",
     "step": "safe, adaptive or a number (adaptive)",
+    "decay": "epochs after which the step is halved: gamma / (1 + epoch / decay), for minibatches",
     "order": "epoch or uniform (epoch)",
     "seed": "of block order and minibatches (0)",
     "start": "zero, adjoint (A^T y), centered (A^T y about a constant) or an HDF5 file (centered)",
@@ -55,10 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     rank = 0
     try:
         if parallel:
-            from mpi4py import MPI
-
-            rank = MPI.COMM_WORLD.rank
-            _refuse_singletons(MPI.COMM_WORLD.size)
+            rank, size = _start_mpi()
+            _refuse_singletons(size)
         code = _dispatch(arguments)
     except InputError as error:
         if rank == 0:
@@ -71,6 +70,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         if parallel:
+            from mpi4py import MPI
+
             MPI.COMM_WORLD.Abort(1)
         code = 1
     sys.stdout.flush()
@@ -81,6 +82,17 @@ def _dispatch(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
+
+
+def _start_mpi() -> tuple[int, int]:
+    """Rank and size. Raises InputError where there is no MPI library."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise InputError(
+            f"no MPI library ({' '.join(str(error).split())}): load one, or pip install mpich"
+        ) from None
+    return MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
 
 
 def _refuse_singletons(size: int) -> None:
@@ -105,9 +117,11 @@ def _run(options: argparse.Namespace) -> int:
     from mpi4py import MPI
 
     from asyncred.app import run
+    from asyncred.collective import on_root
 
+    comm = MPI.COMM_WORLD
     flags = {k: v for k, v in vars(options).items() if k not in ("command", "config")}
-    return run(load_config(flags, options.config), MPI.COMM_WORLD)
+    return run(on_root(comm, lambda: load_config(flags, options.config)), comm)
 
 
 def _demo(options: argparse.Namespace) -> int:

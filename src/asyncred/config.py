@@ -19,6 +19,8 @@ STARTS = ("zero", "adjoint", "centered")
 """Or a file."""
 
 EPOCHS = 400
+LARGEST = 1e12
+"""No number that a user gives may be larger."""
 
 
 class InputError(ValueError):
@@ -44,6 +46,7 @@ class RunConfig:
     tol_distance: float = 0.0
     max_time: float = math.inf
     step: str | float = "adaptive"
+    decay: float | None = None
     order: str = "epoch"
     seed: int = 0
     start: str = "centered"
@@ -119,15 +122,15 @@ def number(
             found = math.nan
         if math.isnan(found) or found < low or (open_low and found == low):
             raise ValueError(expected)
-        if math.isinf(found) and not infinite:
-            raise ValueError(expected)
+        if found > LARGEST and not (infinite and math.isinf(found)):
+            raise ValueError(f"{expected}, at most {LARGEST:g}")
         return found
 
     return check
 
 
-def integer(expected: str, *, low: int = 0) -> Callable[[Any], int]:
-    """A check: an integer of at least ``low``."""
+def integer(expected: str, *, low: int = 0, large: bool = False) -> Callable[[Any], int]:
+    """A check: an integer of at least ``low``, past 2^31 only if ``large``."""
 
     def check(value: Any) -> int:
         try:
@@ -136,6 +139,8 @@ def integer(expected: str, *, low: int = 0) -> Callable[[Any], int]:
             found = low - 1
         if found < low:
             raise ValueError(expected)
+        if found > 2**31 - 1 and not large:
+            raise ValueError(f"{expected}, below 2^31")
         return found
 
     return check
@@ -211,14 +216,15 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "tau": number("a number >= 0"),
     "method": choice(*METHODS),
     "minibatch": integer("an integer >= 1", low=1),
-    "updates": integer("an integer >= 1", low=1),
+    "updates": integer("an integer >= 1", low=1, large=True),
     "epochs": number("a number > 0", open_low=True),
     "tol": number("a number >= 0"),
     "tol_distance": number("a number >= 0"),
     "max_time": number("seconds > 0", open_low=True, infinite=True),
     "step": _step,
+    "decay": number("epochs > 0", open_low=True),
     "order": choice("epoch", "uniform"),
-    "seed": integer("an integer >= 0"),
+    "seed": integer("an integer >= 0", large=True),
     "start": _text,
     "index": integer("an integer >= 0"),
     "slow": _slow,

@@ -9,6 +9,7 @@ from mpi4py import MPI
 from asyncred.app import run
 from asyncred.collective import on_root
 from asyncred.config import RunConfig
+from asyncred.files import check_writable
 from asyncred.report import summary
 from asyncred.result import read_result
 from asyncred.show import draw
@@ -19,6 +20,8 @@ TAU = 2.0
 
 TOLERANCE = 2e-5
 
+BLOCKS = 9
+
 
 def demo(comm: MPI.Intracomm, folder: Path, *, epochs: float, overwrite: bool) -> int:
     """Recover the shipped photograph from compressed measurements into ``folder``.
@@ -27,9 +30,14 @@ def demo(comm: MPI.Intracomm, folder: Path, *, epochs: float, overwrite: bool) -
     a block, 30 dB. Collective over comm.
     """
     problem, output = folder / "problem.h5", folder / "result.h5"
+    picture = folder / "result.png"
 
     def prepare() -> str:
+        if comm.size > BLOCKS:
+            raise ValueError(f"demo: {comm.size} ranks, expected at most {BLOCKS} (its blocks)")
         folder.mkdir(parents=True, exist_ok=True)
+        for path in (problem, output, picture):
+            check_writable(path, overwrite=overwrite)
         return simulate_cs(
             problem,
             image="camera",
@@ -49,6 +57,6 @@ def demo(comm: MPI.Intracomm, folder: Path, *, epochs: float, overwrite: bool) -
     code = run(config, comm)
     if comm.rank == 0:
         result = read_result(output)
-        draw(result, output.with_suffix(".png"))
-        print(f"\n{summary(result)}\nwrote {output.with_suffix('.png')}", flush=True)
+        draw(result, picture)
+        print(f"\n{summary(result)}\nwrote {picture}", flush=True)
     return code

@@ -36,8 +36,8 @@ def _load_picture(path: Path) -> NDArray[np.float32]:
         with pillow.open(path) as picture:
             deep = picture.mode.startswith("I") or picture.mode == "F"
             gray = np.asarray(picture if deep else picture.convert("L"), np.float32)
-    except OSError:
-        raise ValueError(f"{path}: not a picture") from None
+    except (OSError, pillow.DecompressionBombError) as error:
+        raise ValueError(f"{path}: cannot be read as a picture: {error}") from None
     top = 65535 if deep and gray.max() > 255 else 1 if deep and gray.max() <= 1 else 255
     return gray / np.float32(top)
 
@@ -47,6 +47,13 @@ def _load_npy(path: Path) -> NDArray[np.float32]:
         image = np.load(path)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path}: cannot be read: {error}") from None
-    if image.ndim != 2 or image.dtype.kind not in "fiu" or not np.isfinite(image).all():
-        raise ValueError(f"{path}: {image.dtype} {list(image.shape)}, expected finite [h, w]")
+    if image.ndim != 2 or image.dtype.kind not in "fu" or not np.isfinite(image).all():
+        raise ValueError(
+            f"{path}: {image.dtype} {list(image.shape)}, expected finite floats or unsigned "
+            "integers [h, w]"
+        )
+    if image.dtype.kind == "u":
+        return np.asarray(image / np.iinfo(image.dtype).max, np.float32)
+    if image.min() < 0 or image.max() > 1:
+        raise ValueError(f"{path}: {image.min():g} to {image.max():g}, expected 0 to 1")
     return np.asarray(image, np.float32)

@@ -6,6 +6,7 @@ Step: ||change of x|| / ||x|| over the last update of every block, that is over 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -84,6 +85,7 @@ class RunMonitor:
         self._tolerance, self._interval, self._on_sample = tolerance, interval, on_sample
         self._root = counters.comm.rank == 0
         self._start = self._next = time.perf_counter()
+        self._end: float | None = None
         self._squares: dict[int, tuple[float, float, float, float]] = {}
         self._sums = np.zeros(SUMS)
         self.counts: dict[int, int] = {}
@@ -94,6 +96,10 @@ class RunMonitor:
         """Set the clock to zero."""
         self._start = time.perf_counter()
         self._next = self._start + self._interval
+
+    def end(self) -> None:
+        """Stop the clock."""
+        self._end = time.perf_counter()
 
     def record(self, i: int, x_i: Image, G_i: Image, *, gamma: float, delay: int) -> None:
         """Block i went from ``x_i`` to ``x_i - gamma G_i``; ``delay`` updates came between."""
@@ -122,12 +128,20 @@ class RunMonitor:
         found = self._sample_of(sums)
         self.history.append(found)
         self._on_sample(found)
-        if self._tolerance.met(found):
+        if not math.isfinite(found.distance):
+            self._counters.raise_stop(Reason.DIVERGED)
+        elif self._tolerance.met(found):
             self._counters.raise_stop(Reason.TOLERANCE)
 
     def close(self, distance: float | None) -> None:
-        """End the history: with the distance of the final x, or None for the running one."""
-        last = self._sample_of(self._counters.collect().sum(axis=0))
+        """End the history: with the distance of the final x, or None for the running one.
+
+        What is not known because some block was never updated is NaN.
+        """
+        sums = self._counters.collect().sum(axis=0)
+        last = self._sample_of(sums)
+        if sums[1] < self._reference.blocks:
+            last = replace(last, distance=math.nan, step=math.nan, snr=math.nan)
         self.history.append(last if distance is None else replace(last, distance=distance))
 
     def _sample_of(self, sums: NDArray[np.float64]) -> Sample:
@@ -135,7 +149,7 @@ class RunMonitor:
         truth = self._reference.truth_square
         return Sample(
             int(updates),
-            time.perf_counter() - self._start,
+            (self._end or time.perf_counter()) - self._start,
             G_square / self._reference.G0_square if self._reference.G0_square else 0.0,
             float(np.sqrt(max(step, 0.0) / x)) if x > 0 else float("inf"),
             snr_from_squares(truth, max(error, 0.0)) if truth else float("nan"),

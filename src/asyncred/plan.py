@@ -11,12 +11,15 @@ import numpy as np
 
 from asyncred.config import STARTS, InputError, RunConfig
 from asyncred.data import model_names, model_path
-from asyncred.denoiser import EXACT, DenoiserModel, OnnxDenoiser, inspect_denoiser, tiling_error
+from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
 from asyncred.files import check_writable
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Image, Operator
 from asyncred.problem import Problem, read_problem
 from asyncred.result import read_start
+
+SEES_CONSTANTS = 1e-2
+"""A block of A with ||A_i 1||^2 below this times ||1||^2 tells nothing of the mean."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
             pass
     model = load_model(config)
     check_sides(problem, model)
-    error = tiling_error(OnnxDenoiser(model, threads=1))
+    error = halo_error(model)
     if config.halo is None and error > EXACT:
         raise InputError(
             f"{model.path}: tiles with the halo of {model.field.halo} read from its graph differ "
@@ -116,11 +119,14 @@ def _centered(A: Operator, i: int, shape: tuple[int, int]) -> Image:
     """c + A_i^T (y_i - A_i c) for the constant c that fits y_i best.
 
     What A^T A x - x adds to x grows with ||x||; about its mean an image is a few times smaller.
+    c is 0 where A_i hardly sees a constant.
     """
     zero, one = np.zeros(shape, np.float32), np.ones(shape, np.float32)
     slope_at_0, slope_at_1 = (float(A.gradient(i, x, None).sum()) for x in (zero, one))
-    c = one * np.float32(slope_at_0 / (slope_at_0 - slope_at_1))
-    return c - A.gradient(i, c, None)
+    curvature = slope_at_1 - slope_at_0  # ||A_i 1||^2
+    c = -slope_at_0 / curvature if curvature > SEES_CONSTANTS * one.size else 0.0
+    x_i = one * np.float32(c)
+    return x_i - A.gradient(i, x_i, None)
 
 
 def truth_blocks(problem: Problem, own: list[int]) -> dict[int, Image]:

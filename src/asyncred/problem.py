@@ -110,7 +110,7 @@ def read_problem(path: Path, *, index: int | None = None) -> Problem:
     Raises ValueError, naming file, key, what was found and what was expected.
     """
     with open_hdf5(path) as file:
-        found = file.attrs.get("format"), file.attrs.get("version")
+        found = _string(file, "format"), file.attrs.get("version")
         if found != (FORMAT, VERSION):
             raise ValueError(
                 f"{path}: attributes format, version are {found[0]!r}, {found[1]}, "
@@ -123,7 +123,7 @@ def read_problem(path: Path, *, index: int | None = None) -> Problem:
                 f"{path}: /image block is {list(block)}, expected 1 to {list(shape)} (the shape)"
             )
         grid = BlockGrid(shape, block)
-        kind = _node(path, file, "operator", h5py.Group).attrs.get("kind")
+        kind = _string(_node(path, file, "operator", h5py.Group), "kind")
         if kind not in KINDS:
             raise ValueError(f"{path}: /operator kind is {kind!r}, expected {' or '.join(KINDS)}")
         m, seed = _block_random(path, file, grid)
@@ -199,10 +199,8 @@ def _block_random(path: Path, file: h5py.File, grid: BlockGrid) -> tuple[int, in
         return int(a.shape[1]), None
     if not {"seed", "m"} <= set(operator.attrs):
         raise ValueError(f"{path}: /operator has neither a dataset A nor attributes seed and m")
-    seed, m = int(operator.attrs["seed"]), int(operator.attrs["m"])
-    if m < 1 or seed < 0:
-        raise ValueError(f"{path}: /operator m, seed are {m}, {seed}, expected m > 0, seed >= 0")
-    check = _node(path, file, "operator/check", h5py.Dataset)[:]
+    seed, m = (_integer(path, operator, name, low) for name, low in (("seed", 0), ("m", 1)))
+    check = _node(path, file, "operator/check", h5py.Dataset)[()]
     if not np.array_equal(check, draw_matrix(seed, 0, 1, CHECK_VALUES)[0]):
         raise ValueError(
             f"{path}: /operator/check: this NumPy ({np.__version__}) draws other matrices from "
@@ -217,6 +215,23 @@ def _node(path: Path, file: h5py.File, name: str, kind: type) -> h5py.HLObject:
         what = "missing" if found is None else f"a {type(found).__name__.lower()}"
         raise ValueError(f"{path}: /{name} is {what}, expected a {kind.__name__.lower()}")
     return found
+
+
+def _integer(path: Path, group: h5py.Group, name: str, low: int) -> int:
+    value = np.asarray(group.attrs[name])
+    if value.shape != () or value.dtype.kind not in "iu" or value < low:
+        raise ValueError(
+            f"{path}: {group.name} {name} is {value.tolist()!r}, expected an integer >= {low}"
+        )
+    return int(value)
+
+
+def _string(node: h5py.HLObject, name: str) -> str | None:
+    """A string attribute, of fixed length or not; anything else in Python's notation."""
+    value = node.attrs.get(name)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value if value is None or isinstance(value, str) else repr(value)
 
 
 def _pair(path: Path, file: h5py.File, group: str, name: str) -> tuple[int, int]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
 
 from asyncred.monitor import Sample
+
+Describe = Callable[[Sample], str]
 
 _LAUNCHERS = ("mpirun", "mpiexec", "mpiexec.hydra", "prterun", "orterun", "srun")
 
@@ -30,8 +34,8 @@ class Progress(Protocol):
 class LiveLine:
     """A bar with the state of the run, redrawn in place."""
 
-    def __init__(self, total: int, blocks: int) -> None:
-        self._blocks = blocks
+    def __init__(self, describe: Describe, total: int) -> None:
+        self._describe = describe
         self._bar = tqdm(
             total=total,
             dynamic_ncols=True,
@@ -41,8 +45,7 @@ class LiveLine:
 
     def show(self, sample: Sample) -> None:
         """Redraw."""
-        state = describe(sample, total=self._bar.total, blocks=self._blocks)
-        self._bar.set_description_str(state, refresh=False)
+        self._bar.set_description_str(self._describe(sample), refresh=False)
         self._bar.update(sample.updates - self._bar.n)
 
     def close(self) -> None:
@@ -53,8 +56,8 @@ class LiveLine:
 class LogLines:
     """A line now and then, at growing intervals of up to ``longest`` seconds."""
 
-    def __init__(self, total: int, blocks: int, *, longest: float = 60.0) -> None:
-        self._total, self._blocks, self._longest = total, blocks, longest
+    def __init__(self, describe: Describe, *, longest: float = 60.0) -> None:
+        self._describe, self._longest = describe, longest
         self._next = 0.0
 
     def show(self, sample: Sample) -> None:
@@ -62,16 +65,22 @@ class LogLines:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + min(self._longest, max(2.0, sample.seconds / 4))
-        state = describe(sample, total=self._total, blocks=self._blocks)
-        print(f"{sample.seconds:8.1f} s  {state}", flush=True)
+        print(f"{sample.seconds:8.1f} s  {self._describe(sample)}", flush=True)
 
     def close(self) -> None:
         """Nothing to end."""
 
 
-def progress(total: int, blocks: int) -> Progress:
-    """The display that suits where standard error goes."""
-    return LiveLine(total, blocks) if on_terminal() else LogLines(total, blocks)
+def progress(total: int, blocks: int, max_time: float) -> Progress:
+    """The display that suits where standard error goes.
+
+    ``total`` is the budget of updates, ``max_time`` the limit in seconds.
+    """
+
+    def state(sample: Sample) -> str:
+        return describe(sample, total=total, blocks=blocks, max_time=max_time)
+
+    return LiveLine(state, total) if on_terminal() else LogLines(state)
 
 
 def on_terminal() -> bool:
@@ -93,10 +102,11 @@ def on_terminal() -> bool:
     return False
 
 
-def describe(sample: Sample, *, total: int, blocks: int) -> str:
-    """A sample in one line; ``total`` is the budget of updates."""
+def describe(sample: Sample, *, total: int, blocks: int, max_time: float) -> str:
+    """A sample in one line."""
     rate = sample.updates / sample.seconds if sample.seconds else 0.0
-    left = (total - sample.updates) / rate if rate else float("inf")
+    left = (total - sample.updates) / rate if rate else math.inf
+    left = max(0.0, min(left, max_time - sample.seconds))
     parts = [
         f"epoch {sample.updates / blocks:.1f} of {total / blocks:.0f}",
         f"distance {sample.distance:.2e}",

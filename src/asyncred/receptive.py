@@ -9,7 +9,7 @@ a is 1, and the halo is the larger of -low and high.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -143,14 +143,23 @@ def _padding(node: onnx.NodeProto, attributes: dict[str, Any], reach: list[int])
     return [r // 2 if kind == "SAME_UPPER" else (r + 1) // 2 for r in reach]
 
 
+def _kernel(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any]
+) -> Sequence[int]:
+    """Height and width of a kernel."""
+    if "kernel_shape" in attributes:
+        kernel: Sequence[int] = attributes["kernel_shape"]
+    elif len(node.input) > 1 and node.input[1] in constants:
+        kernel = constants[node.input[1]].shape[2:]
+    else:
+        raise _unbounded(node, "has a kernel of unknown shape")
+    return kernel
+
+
 def _conv(
     node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
 ) -> _Spans:
-    kernel = attributes.get("kernel_shape")
-    if kernel is None:
-        if node.input[1] not in constants:
-            raise _unbounded(node, "has a kernel of unknown shape")
-        kernel = constants[node.input[1]].shape[2:]
+    kernel = _kernel(node, attributes, constants)
     stride = attributes.get("strides", [1, 1])
     dilation = attributes.get("dilations", [1, 1])
     reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
@@ -164,7 +173,7 @@ def _conv_transpose(
 ) -> _Spans:
     if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in attributes:
         raise _unbounded(node, "has padding that depends on the image")
-    kernel = attributes.get("kernel_shape") or constants[node.input[1]].shape[2:]
+    kernel = _kernel(node, attributes, constants)
     stride = attributes.get("strides", [1, 1])
     dilation = attributes.get("dilations", [1, 1])
     pad = attributes.get("pads", [0] * 4)

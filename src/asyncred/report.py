@@ -21,9 +21,12 @@ def say_start(plan: Plan, placement: Placement, config: RunConfig) -> None:
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
         f"{plan.problem.m} measurements each\n"
         f"denoiser {model.path.stem}: returns the {model.output}, halo {model.field.halo}, "
-        f"tiles differ from the whole by {plan.tiling_error:.0e}"
-        f"{'' if plan.halo_exact else ' (INEXACT)'}\n"
-        f"{config.method} on {ranks} rank{'s' * (ranks > 1)}, {hosts} host{'s' * (hosts > 1)}, "
+        + (
+            f"tiles equal the whole to {plan.tiling_error:.0e}\n"
+            if plan.halo_exact
+            else "INEXACT: tiles may differ from the whole\n"
+        )
+        + f"{config.method} on {ranks} rank{'s' * (ranks > 1)}, {hosts} host{'s' * (hosts > 1)}, "
         f"{placement.threads} thread{'s' * (placement.threads > 1)} a rank; "
         f"tau {config.tau:g}, step {config.step}, {config.budget(len(grid))} updates",
         flush=True,

@@ -122,30 +122,31 @@ def _write_record(entry: h5py.Group, record: Record) -> None:
 def read_result(path: Path) -> Result:
     """Read a result file. Raises ValueError, naming the file, where it is none."""
     with open_hdf5(path) as file:
-        missing = [
-            key
-            for key in ("entry/data/data", "entry/convergence", "entry/updates")
-            if key not in file
-        ]
-        if missing:
-            raise ValueError(f"{path}: /{missing[0]} is missing, expected a result of asyncred run")
-        entry = file["entry"]
-        provenance = {name: _plain(node[()]) for name, node in entry["reconstruction"].items()}
-        provenance["parameters"] = json.loads(provenance["parameters"])
-        names = [*(field.name for field in fields(Times)), "rest"]
-        return Result(
-            path,
-            entry["data/data"][0],
-            entry["start/data"][0],
-            entry["truth/data"][0] if "truth" in entry else None,
-            np.column_stack([entry["convergence"][name][:] for name in Sample.names()]),
-            entry["updates/per_block"][:],
-            entry["updates/per_rank"][:],
-            entry["updates/delay_histogram"][:],
-            np.column_stack([entry["timing"][name][:] for name in names]),
-            bool(entry["complete"][0]),
-            provenance,
-        )
+        try:
+            return _read(path, file)
+        except KeyError as error:
+            reason = str(error).strip("'\"")
+            raise ValueError(f"{path}: not a result of asyncred run: {reason}") from None
+
+
+def _read(path: Path, file: h5py.File) -> Result:
+    entry = file["entry"]
+    provenance = {name: _plain(node[()]) for name, node in entry["reconstruction"].items()}
+    provenance["parameters"] = json.loads(provenance["parameters"])
+    names = [*(field.name for field in fields(Times)), "rest"]
+    return Result(
+        path,
+        entry["data/data"][0],
+        entry["start/data"][0],
+        entry["truth/data"][0] if "truth" in entry else None,
+        np.column_stack([entry["convergence"][name][:] for name in Sample.names()]),
+        entry["updates/per_block"][:],
+        entry["updates/per_rank"][:],
+        entry["updates/delay_histogram"][:],
+        np.column_stack([entry["timing"][name][:] for name in names]),
+        bool(entry["complete"][0]),
+        provenance,
+    )
 
 
 def read_start(path: Path, grid: BlockGrid) -> h5py.Dataset:

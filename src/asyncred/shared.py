@@ -130,7 +130,6 @@ class Counters(_Window):
         self._every = math.ceil(comm.size / _ANNOUNCED_TO)
         self._updates = 0
         self._announced = np.zeros(1)
-        self._others = 0
         self.ready()
 
     def announce(self) -> None:
@@ -144,10 +143,13 @@ class Counters(_Window):
                     self._replace(self._announced, rank, self._table + self.comm.rank)
 
     def others(self) -> int:
-        """Updates committed by other ranks, as far as they are known here."""
-        if self.comm.size > 1:
-            self._others = int(self._get(self.comm.rank, self._table, self.comm.size).sum())
-        return self._others
+        """Updates committed by other ranks, as far as they are known here.
+
+        Above 16 ranks each rank announces only every ceil(ranks / 16)-th of its updates.
+        """
+        if self.comm.size == 1:
+            return 0
+        return int(self._get(self.comm.rank, self._table, self.comm.size).sum())
 
     def publish(self, sums: NDArray[np.float64]) -> None:
         """Put this rank's running sums where ``collect`` finds them."""
@@ -165,13 +167,13 @@ class Counters(_Window):
     def claim(self, budget: int, most: int) -> int:
         """Take some of the ``budget`` updates of the whole run, ``most`` at a time; 0 if none left.
 
-        The total is exact, at the cost of one message to rank 0 per claim. Towards the end the
+        The total is exact, at the cost of two round trips to rank 0 per claim. Towards the end the
         claims shrink, so that nobody is left with much to do.
         """
         taken = int(self._get(0, self._CLAIMED, 1)[0])
         chunk = max(1, min(most, (budget - taken) // (2 * self.comm.size)))
-        before = np.zeros(1)
-        self.win.Fetch_and_op(np.array([float(chunk)]), before, 0, self._CLAIMED, MPI.SUM)
+        wanted, before = np.array([float(chunk)]), np.zeros(1)
+        self.win.Fetch_and_op(wanted, before, 0, self._CLAIMED, MPI.SUM)
         self.win.Flush(0)
         return max(0, min(chunk, budget - int(before[0])))
 
@@ -241,11 +243,13 @@ class SharedImage(_Window):
 
     def request(self, i: int) -> None:
         """Ask for what the window of block i needs from far ranks; ``read`` collects it."""
+        if self._requested is not None:
+            self.win.Flush_all()  # of a window that was never read, before its buffer goes
         buffer = np.empty(self.grid.window(i, self._halo, self._align).shape, np.float32)
         far = [piece for piece in self._window_pieces(i) if piece.owner in self._far]
+        self._requested = _Read(i, buffer, self._counters.others() if far else None)
         for piece in far:
             self._start(piece, buffer)
-        self._requested = _Read(i, buffer, self._counters.others() if far else None)
 
     def read(self, i: int) -> Image:
         """The window of block i, float32; ``request(i)`` must have come before.
@@ -254,12 +258,12 @@ class SharedImage(_Window):
         """
         read = self._requested
         assert read is not None and read.i == i, "read without request"
+        if read.others is None:
+            read.others = self._counters.others()
         pieces = self._window_pieces(i)
         for piece in pieces:
             if piece.owner not in self._far:
                 self._start(piece, read.buffer)
-        if read.others is None:
-            read.others = self._counters.others()
         for rank in {piece.owner for piece in pieces}:
             self.win.Flush(rank)
         self._current, self._requested = read, None
@@ -283,7 +287,10 @@ class SharedImage(_Window):
         self._counters.announce()
 
     def delay(self, i: int) -> int:
-        """Updates by others since the oldest part of the window last read was asked for."""
+        """Updates by others since the oldest part of the window last read was asked for.
+
+        As ``Counters.others`` knows them.
+        """
         read = self._current
         assert read is not None and read.i == i, "delay of a block that was not read"
         assert read.others is not None

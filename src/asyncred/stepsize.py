@@ -18,6 +18,7 @@ updated.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -79,6 +80,24 @@ class AdaptiveStep:
         """Return 2 RELAXATION / (L_i + 2 tau (1 + 2 delay / sqrt(b)))."""
         stale = 2 * self._tau * (1 + 2 * delay / self._root_b)
         return float(2 * RELAXATION / (self._L[i] + stale))
+
+
+class DecayingStep:
+    """Another step, divided by 1 + e / ``epochs`` at the e-th update of a block on this rank.
+
+    The diminishing steps of stochastic approximation (Robbins, Monro 1951): with a constant step
+    minibatches bring x only near the fixed point, at a distance that grows with the step.
+    """
+
+    def __init__(self, step: Step, *, epochs: float) -> None:
+        self._step, self._epochs = step, epochs
+        self._updates: Counter[int] = Counter()
+
+    def __call__(self, i: int, delay: int) -> float:
+        """Return the other step's gamma / (1 + e / epochs)."""
+        e = self._updates[i]
+        self._updates[i] += 1
+        return self._step(i, delay) / (1 + e / self._epochs)
 
 
 def largest_eigenvalue(

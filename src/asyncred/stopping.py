@@ -23,6 +23,7 @@ class Reason(enum.IntEnum):
     TIME = 2
     TOLERANCE = 3
     SIGNAL = 4
+    DIVERGED = 5
 
 
 class AsyncStop:
