@@ -148,7 +148,7 @@ def test_version_and_help(ok):
         (["simulate", "cs", "p.h5", "--noise-snr", "nan"], "--noise-snr: is 'nan', expected"),
         (["simulate", "cs", "p.h5", "--noise-snr", "-101"], "--noise-snr: is '-101', expected"),
         (["simulate", "cs", "p.h5", "--seed", "-1"], "--seed: is '-1', expected an integer >= 0"),
-        (["simulate", "cs", "p.h5", "--seed", "9" * 30], "expected less than 2**63"),
+        (["simulate", "cs", "p.h5", "--seed", "9" * 30], "below 2^31"),
         (["simulate", "cs", "p.h5", "--image", "no.png"], "no.png: no such file"),
         (["simulate", "cs", "no/p.h5", *SMALL], "no/p.h5: cannot be written"),
         (["simulate", "cs", ".", *SMALL], "is a folder"),

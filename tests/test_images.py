@@ -37,13 +37,15 @@ def test_pictures_of_every_depth(array, tmp_path):
     np.testing.assert_allclose(image, GRAY / 255, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [np.float64, np.float32, np.uint8])
-def test_npy_is_taken_as_it_is(kind, tmp_path):
-    array = np.arange(6).reshape(2, 3).astype(kind)
-    np.save(tmp_path / "image.npy", array)
+@pytest.mark.parametrize(
+    ("kind", "white"), [(np.float64, 1), (np.float32, 1), (np.uint8, 255), (np.uint16, 65535)]
+)
+def test_npy_arrays_of_every_kind(kind, white, tmp_path):
+    expected = np.array([[0, 1, 0.2], [0.4, 0.6, 0.8]])
+    np.save(tmp_path / "image.npy", (expected * white).astype(kind))
     image = load_image(str(tmp_path / "image.npy"))
     assert image.dtype == np.float32
-    np.testing.assert_array_equal(image, array)
+    np.testing.assert_allclose(image, expected, atol=1e-6)
 
 
 def test_size_scales_the_longer_side(tmp_path):
@@ -74,8 +76,10 @@ def npy(array):
         ("empty.png", lambda path: path.touch(), "not a picture"),
         ("text.npy", lambda path: path.write_text("text"), "cannot be read"),
         ("empty.npy", lambda path: path.touch(), "cannot be read"),
-        ("volume.npy", npy(np.zeros((2, 3, 4))), r"float64 \[2, 3, 4\], expected finite \[h, w\]"),
+        ("volume.npy", npy(np.zeros((2, 3, 4))), r"float64 \[2, 3, 4\], expected finite"),
         ("complex.npy", npy(np.zeros((2, 3), complex)), r"complex128 \[2, 3\], expected"),
+        ("loud.npy", npy(np.full((2, 3), 255.0)), "255 to 255, expected 0 to 1"),
+        ("signed.npy", npy(np.full((2, 3), 1)), "int64"),
         ("nan.npy", npy(np.full((2, 3), np.nan)), "expected finite"),
         ("object.npy", npy(np.array([[None]])), "cannot be read"),
     ],

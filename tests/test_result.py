@@ -89,7 +89,10 @@ def test_replaces_an_old_file_whole(path):
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("missing", ["entry/data/data", "entry/convergence", "entry/updates"])
+@pytest.mark.parametrize(
+    "missing",
+    ["entry/data/data", "entry/start/data", "entry/updates/per_rank", "entry/timing/rest"],
+)
 def test_no_result(missing, path):
     with h5py.File(path, "r+") as file:
         del file[missing]

@@ -153,6 +153,13 @@ def test_tolerance_and_time_limit_end_the_run(problem, tmp_path):
     assert 0.9 <= found.column("seconds")[-1] <= 3
 
 
+def test_divergence_is_noticed(problem, quick, tmp_path):
+    flags = ("--denoiser", quick, "--step", "5", "--epochs", "1e6", "--report", "0.05")
+    done = run(2, problem, tmp_path / "r.h5", *flags, timeout=60)
+    assert done.returncode == 1 and "diverged" in done.stdout, done.stderr
+    assert not read_result(tmp_path / "r.h5").complete
+
+
 def test_parameters_from_toml_with_flags_over_them(problem, tmp_path):
     (tmp_path / "run.toml").write_text(
         f'problem = "{problem}"\noutput = "{tmp_path / "r.h5"}"\n'
@@ -252,6 +259,12 @@ def test_bad_input_is_refused_in_one_line(name, problem, tmp_path):
 def test_more_ranks_than_blocks_are_refused(tmp_path):
     problem = simulate(tmp_path / "problem.h5", "--block", "96")
     refused(run(4, problem, tmp_path / "r.h5", timeout=10), ("1 blocks", "4 ranks"))
+
+
+def test_a_demo_of_too_many_ranks_leaves_nothing(tmp_path):
+    done = mpirun(10, *ASYNCRED, "demo", "-o", tmp_path / "demo", timeout=60)
+    refused(done, ("10 ranks", "at most 9"))
+    assert not (tmp_path / "demo").exists()
 
 
 def refused(done, words):

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from asyncred.stepsize import RELAXATION, AdaptiveStep, FixedStep, SafeStep, largest_eigenvalue
+from asyncred.stepsize import (
+    RELAXATION,
+    AdaptiveStep,
+    DecayingStep,
+    FixedStep,
+    SafeStep,
+    largest_eigenvalue,
+)
 
 L, TAU, B = {0: 3.0, 1: 5.0}, 0.5, 16
 
@@ -43,3 +50,9 @@ def test_power_iteration(n):
 
 def test_power_iteration_of_zero():
     assert largest_eigenvalue(np.zeros_like, 4, np.random.default_rng(0)) == 0
+
+
+def test_decaying_step_counts_the_updates_of_each_block():
+    step = DecayingStep(FixedStep(0.5), epochs=2)
+    assert [step(0, 0) for _ in range(4)] == [0.5, 0.5 / 1.5, 0.25, 0.2]
+    assert step(1, 0) == 0.5

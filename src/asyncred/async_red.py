@@ -12,7 +12,10 @@ Every rank runs this loop on its own blocks and waits for no other. Departures f
    G_i depends on nothing else.
 3. What the next window needs from other hosts is asked for before the denoiser runs on this one.
    That part is then older by one update of this rank, and its delay is counted from that moment.
-4. The step may depend on the delay of the update (``asyncred.stepsize``).
+   Which block comes next is therefore drawn one update before it is read.
+4. The step may depend on the delay of the update, and decay (``asyncred.stepsize``).
+5. ``EpochOrder``, the default, takes every block once an epoch where the paper draws uniformly
+   (``UniformOrder``).
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def _load_picture(path: Path) -> NDArray[np.float32]:
             deep = picture.mode.startswith("I") or picture.mode == "F"
             gray = np.asarray(picture if deep else picture.convert("L"), np.float32)
     except (OSError, pillow.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as a picture: {error}") from None
+        raise ValueError(f"{path}: not a picture: {error}") from None
     top = 65535 if deep and gray.max() > 255 else 1 if deep and gray.max() <= 1 else 255
     return gray / np.float32(top)
 

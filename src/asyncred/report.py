@@ -17,22 +17,24 @@ def say_start(plan: Plan, placement: Placement, config: RunConfig) -> None:
     grid, model = plan.problem.grid, plan.model
     ranks, hosts = len(placement.hosts), len(set(placement.hosts))
     (height, width), (bh, bw) = grid.shape, grid.block_shape
+    tiles = "tiles may differ from the whole (INEXACT)"
+    if plan.halo_exact:
+        tiles = f"tiles equal the whole to {plan.tiling_error:.0e}"
+    method = f"{config.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}"
     print(
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
         f"{plan.problem.m} measurements each\n"
         f"denoiser {model.path.stem}: returns the {model.output}, halo {model.field.halo}, "
-        + (
-            f"tiles equal the whole to {plan.tiling_error:.0e}\n"
-            if plan.halo_exact
-            else "INEXACT: tiles may differ from the whole\n"
-        )
-        + f"{config.method} on {ranks} rank{'s' * (ranks > 1)}, {hosts} host{'s' * (hosts > 1)}, "
-        f"{placement.threads} thread{'s' * (placement.threads > 1)} a rank; "
+        f"{tiles}\n{method}, {_count(placement.threads, 'thread')} a rank; "
         f"tau {config.tau:g}, step {config.step}, {config.budget(len(grid))} updates",
         flush=True,
     )
     if ranks > (os.cpu_count() or 1) * hosts:
         print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def say_end(output: Path, record: Record) -> None:
@@ -48,6 +50,8 @@ def say_end(output: Path, record: Record) -> None:
         + f"\nwrote {output}",
         flush=True,
     )
+    if record.provenance["stopped"] == "diverged":
+        print("diverged: x is not finite; try a smaller --step or --tau", flush=True)
 
 
 def summary(result: Result) -> str:

@@ -34,6 +34,17 @@ from asyncred.operators import Image
 
 Blocks = Iterable[tuple[int, Image]]
 
+_KEYS = (
+    "entry/data/data",
+    "entry/start/data",
+    "entry/complete",
+    "entry/reconstruction/parameters",
+    *(f"entry/convergence/{name}" for name in Sample.names()),
+    *(f"entry/updates/{name}" for name in ("per_block", "per_rank", "delay_histogram")),
+    *(f"entry/timing/{field.name}" for field in fields(Times)),
+    "entry/timing/rest",
+)
+
 
 @dataclass(frozen=True)
 class Record:
@@ -122,11 +133,10 @@ def _write_record(entry: h5py.Group, record: Record) -> None:
 def read_result(path: Path) -> Result:
     """Read a result file. Raises ValueError, naming the file, where it is none."""
     with open_hdf5(path) as file:
-        try:
-            return _read(path, file)
-        except KeyError as error:
-            reason = str(error).strip("'\"")
-            raise ValueError(f"{path}: not a result of asyncred run: {reason}") from None
+        missing = [key for key in _KEYS if key not in file]
+        if missing:
+            raise ValueError(f"{path}: /{missing[0]} is missing, expected a result of asyncred run")
+        return _read(path, file)
 
 
 def _read(path: Path, file: h5py.File) -> Result:

@@ -58,6 +58,16 @@ def test_a_far_window_may_be_requested_before_another_is_read(comm):
             np.testing.assert_array_equal(x_tilde, x0[GRID.window(i, 5).region])
 
 
+def test_a_request_that_is_never_read_does_no_harm(comm):
+    far = [rank for rank in range(comm.size) if rank != comm.rank]
+    x0 = picture(2)
+    with Counters(comm, sums=1) as counters, shared(comm, counters, x0, far=far) as x:
+        for i in range(len(GRID) - 1):
+            x.request(i)
+            np.testing.assert_array_equal(x.fresh(i + 1), x0[GRID.window(i + 1, 5).region])
+        x.request(0)
+
+
 def test_sums_at_one_block_lose_nothing(comm):
     rounds = 300
     with Counters(comm, sums=1) as counters, shared(comm, counters, np.zeros(GRID.shape)) as x:
