@@ -15,10 +15,8 @@ from asyncred.result import read_result
 from asyncred.show import draw
 from asyncred.simulate import simulate_cs
 
-TAU = 2.0
-"""Larger than the paper's 0.8: half a decibel less, in half the time."""
-
 TOLERANCE = 2e-5
+"""Step of an epoch at which the demo ends."""
 
 BLOCKS = 9
 
@@ -53,7 +51,7 @@ def demo(comm: MPI.Intracomm, folder: Path, *, epochs: float, overwrite: bool) -
     said = on_root(comm, prepare)
     if comm.rank == 0:
         print(said, flush=True)
-    config = RunConfig(problem, output, tau=TAU, epochs=epochs, tol=TOLERANCE, overwrite=overwrite)
+    config = RunConfig(problem, output, epochs=epochs, tol=TOLERANCE, overwrite=overwrite)
     code = run(config, comm)
     if comm.rank == 0:
         result = read_result(output)

@@ -43,7 +43,7 @@ def draw(result: Result, path: Path) -> None:
         figure.colorbar(shown, ax=axes, shrink=0.8)
         _curves(figure.add_subplot(grid[1, :]), result)
         with written_whole(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=110)
+            figure.savefig(temporary, format="png", dpi=90)
 
 
 def _curves(axes: Axes, result: Result) -> None:
@@ -57,11 +57,12 @@ def _curves(axes: Axes, result: Result) -> None:
         right = axes.twinx()
         lines = [*lines, *right.plot(epochs, result.column("snr"), "C2", label="SNR (dB)")]
         right.set_ylabel("SNR (dB)")
-    axes.legend(handles=lines, loc="center right")
+    axes.legend(handles=lines, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
     method, ranks = result.provenance["parameters"]["method"], result.provenance["ranks"]
     axes.set_title(
         f"{method}, {ranks} rank{'s' * (ranks > 1)}: {int(result.column('updates')[-1])} updates "
-        f"in {result.column('seconds')[-1]:.1f} s"
+        f"in {result.column('seconds')[-1]:.1f} s",
+        loc="left",
     )
 
 
