@@ -29,7 +29,7 @@ def panels(image):
 @pytest.mark.parametrize(("truth", "count"), [(True, 4), (False, 3)])
 def test_panels(truth, count, tmp_path):
     image = picture(tmp_path / "result.png", truth=truth)
-    assert image.shape[:2] == (836, 440 * count)
+    assert image.shape[:2] == (684, 360 * count)
     assert len(panels(image)) == count
     lower = image[500:, :, :3]
     for colour in ((0.12, 0.47, 0.71), (1.0, 0.5, 0.05)):  # the curves of distance and step
