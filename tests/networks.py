@@ -22,14 +22,18 @@ def save(
     weights: Mapping[str, NDArray[Any]] | None = None,
     *,
     shape: Sequence[int | str] = FREE,
+    more: Mapping[str, Sequence[int | str]] | None = None,
     opset: int = 17,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write a graph from the input x to the output y."""
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    """Write a graph from the input x to the output y; ``more`` has the shapes of more inputs."""
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, sides)
+        for name, sides in {"x": shape, **(more or {})}.items()
+    ]
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n_", "c_", "h_", "w_"])
     stored = [numpy_helper.from_array(value, name) for name, value in (weights or {}).items()]
-    graph = helper.make_graph(nodes, "network", [x], [y], stored)
+    graph = helper.make_graph(nodes, "network", inputs, [y], stored)
     imports = [helper.make_opsetid("", opset)]
     model = helper.make_model(graph, opset_imports=imports, ir_version=8)
     helper.set_model_props(model, dict(metadata or {}))
@@ -75,6 +79,30 @@ def smoothing(
     return save(path, [*nodes, end], weights, shape=shape, metadata=metadata)
 
 
+def conditional(
+    path: Path,
+    *,
+    sides: Sequence[int | str] = (1, 1, 1, 1),
+    scale: float = 1.0,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """A denoiser that is told the noise level: x - w (x - S x), w = min(10 sigma / scale, 1).
+
+    ``sides`` is the shape of the input sigma; ``scale`` the network's value for white.
+    """
+    nodes = [
+        make_node("Conv", ["x", "kernel"], ["smooth"], pads=[1] * 4),
+        make_node("Sub", ["x", "smooth"], ["rest"]),
+        make_node("Mul", ["sigma", "gain"], ["grown"]),
+        make_node("Clip", ["grown", "", "one"], ["w"]),
+        make_node("Mul", ["rest", "w"], ["noise"]),
+        make_node("Sub", ["x", "noise"], ["y"]),
+    ]
+    weights = {"kernel": BINOMIAL, "gain": np.array(10 / scale), "one": np.array(1)}
+    weights = {name: value.astype(np.float32) for name, value in weights.items()}
+    return save(path, nodes, weights, more={"sigma": sides}, metadata=metadata)
+
+
 def u_net(path: Path, *, levels: int = 1, resize: bool = False) -> Path:
     """The mean of the image and of its coarse version: strides down, ConvTranspose or Resize up."""
     nodes, last = [], "x"
@@ -93,6 +121,22 @@ def u_net(path: Path, *, levels: int = 1, resize: bool = False) -> Path:
     weights = {"down": BINOMIAL, "up": np.ones((1, 1, 2, 2), np.float32)}
     weights |= {"twice": np.array([1, 1, 2, 2], np.float32)}
     return save(path, nodes, weights)
+
+
+def conditional_u_net(path: Path) -> Path:
+    """x - w (x - C x), C coarse: a stride down, ConvTranspose up; w = min(10 sigma, 1) / 2."""
+    nodes = [
+        make_node("Conv", ["x", "down"], ["d"], strides=[2, 2], pads=[1] * 4),
+        make_node("ConvTranspose", ["d", "up"], ["u"], strides=[2, 2]),
+        make_node("Sub", ["x", "u"], ["rest"]),
+        make_node("Mul", ["sigma", "gain"], ["grown"]),
+        make_node("Clip", ["grown", "", "half"], ["w"]),
+        make_node("Mul", ["rest", "w"], ["noise"]),
+        make_node("Sub", ["x", "noise"], ["y"]),
+    ]
+    weights = {"down": BINOMIAL, "up": np.ones((1, 1, 2, 2), np.float32)}
+    weights |= {"gain": np.array(5, np.float32), "half": np.array(0.5, np.float32)}
+    return save(path, nodes, weights, more={"sigma": (1,)})
 
 
 def random_weights(path: Path, *, seed: int = 0) -> Path:

@@ -8,7 +8,7 @@ import h5py
 import asyncred
 from asyncred.cli import main
 from asyncred.problem import read_problem
-from networks import constant, smoothing, u_net
+from networks import conditional, constant, smoothing, u_net
 from results import example
 
 SMALL = ("--size", "24", "--block", "10")
@@ -123,8 +123,19 @@ def test_models(tmp_path, ok):
     assert "dncnn7-s5: sigma 5/255, halo 7, " in ok("models")
     out = ok("models", "dncnn7-s5")
     assert "returns the image" in out and "halo 7 pixels" in out and ": exact" in out
+    assert "0.00021 GFLOP per pixel" in out and "PSNR 34.17 dB, denoised 38.5" in out
+    assert "at 9 points, from below (derivative of the graph); expansive there" in out
+    assert "Lipschitz constant: at most" in out and ", by its layers" in out
     out = ok("models", smoothing(tmp_path / "own.onnx", noise=True))
     assert "returns the noise; range 0 to 1; sigma unknown" in out and ": exact" in out
+    assert "expansive there" not in out
+
+
+def test_models_with_a_stated_bound(tmp_path, ok):
+    right = smoothing(tmp_path / "right.onnx", metadata={"asyncred.lipschitz": "1"})
+    assert ok("models", right).endswith("Lipschitz constant: at most 1, by its file\n")
+    wrong = smoothing(tmp_path / "wrong.onnx", metadata={"asyncred.lipschitz": "0.5"})
+    assert "at most 0.5, by its file, WRONGLY" in ok("models", wrong)
 
 
 def test_version_and_help(ok):
@@ -181,10 +192,25 @@ def test_wrong_problems(problem, tmp_path, refused):
     assert "/measurements/y: block 8 holds 1 NaN" in refused("check", problem)
 
 
-def test_strides_must_divide_the_image(tmp_path, ok, refused):
+def test_strides_need_not_divide_the_image(tmp_path, ok):
     problem, network = tmp_path / "p.h5", u_net(tmp_path / "u.onnx", levels=2)
-    ok("simulate", "cs", problem, "--size", "22", "--block", "11")
-    assert "[22, 22], expected multiples of 4" in refused("check", problem, "--denoiser", network)
+    ok("simulate", "cs", problem, "--size", "23", "--block", "11")
+    assert "windows up to 20x20" in ok("check", problem, "--denoiser", network)
+
+
+def test_noise_level(problem, tmp_path, ok, refused):
+    stated = {"asyncred.sigma": "0.04", "asyncred.sigma_range": "0.0039215,0.1960784"}
+    network = conditional(tmp_path / "network.onnx", metadata=stated)
+    assert "sigma 10.2/255, an input, 1 to 50" in ok("models", network)
+    out = ok("models", network, "--sigma", "12.5")
+    assert "sigma 12.5/255, an input" in out and "noise of 12.5/255: PSNR 26.2" in out
+    assert "sigma 3/255" in ok("check", problem, "--denoiser", network, "--sigma", "3")
+    for command in (["models", network], ["check", problem, "--denoiser", network]):
+        line = refused(*command, "--sigma", "60")
+        assert f"{network}: --sigma is 60, expected 1 to 50" in line
+        assert "--sigma: is '0', expected a number > 0" in refused(*command, "--sigma", "0")
+    assert "--sigma is 3, expected none" in refused("models", "dncnn7-s5", "--sigma", "3")
+    assert "--sigma is for one denoiser" in refused("models", "--sigma", "3")
 
 
 def test_simulate_again(problem, ok, refused):

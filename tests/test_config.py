@@ -36,6 +36,7 @@ def test_flags_and_toml_take_the_same(tmp_path):
         problem = "p.h5"
         output = "r.h5"
         denoiser-range = [0, 255]
+        sigma = 12.5
         halo = 6
         updates = 320
         epochs = 2.5
@@ -46,6 +47,7 @@ def test_flags_and_toml_take_the_same(tmp_path):
     """
     flags = {
         "denoiser_range": "0:255",
+        "sigma": "12.5",
         "halo": "6",
         "updates": "320",
         "epochs": "2.5",
@@ -68,6 +70,7 @@ def test_every_flag_has_a_check():
 BAD = {
     "denoiser_output": ["clean", 1],
     "denoiser_range": ["0", "1:0", "0:0", "a:b", "0:1:2", 5, [1], "nan:1"],
+    "sigma": ["0", "-5", "inf", "five", True],
     "halo": ["-1", "1.5", 1.5, "six", True],
     "tau": ["-1", "nan", "inf", "x", True, None, [1]],
     "method": ["asynchronous", "", 3],

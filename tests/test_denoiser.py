@@ -10,7 +10,7 @@ from onnx.helper import make_node
 from asyncred.data import model_names, model_path
 from asyncred.denoiser import EXACT, OnnxDenoiser, inspect_denoiser, tiling_error
 from asyncred.grid import BlockGrid
-from networks import constant, random_weights, save, smoothing, u_net
+from networks import conditional, constant, random_weights, save, smoothing, u_net
 
 GRID = BlockGrid((75, 98), (24, 20))
 
@@ -65,6 +65,30 @@ def test_tiled_equals_whole(make, halo, align, tmp_path):
     assert (D.halo, D.align) == (halo, align)
     x = picture((56, 76))
     assert np.abs(tiled(D, x, BlockGrid(x.shape, (17, 22))) - D(x)).max() <= EXACT
+
+
+@pytest.mark.parametrize("block", [(17, 22), (61, 75), (8, 16), (13, 4)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        u_net,
+        lambda path: u_net(path, resize=True),
+        lambda path: u_net(path, levels=2),
+    ],
+)
+def test_tiled_equals_whole_where_no_stride_divides_the_image(make, block, tmp_path):
+    D = denoiser(make(tmp_path / "network.onnx"))
+    x = picture((61, 75))
+    whole = D(x)
+    assert whole.shape == x.shape and all(side % D.align for side in x.shape)
+    assert np.abs(tiled(D, x, BlockGrid(x.shape, block)) - whole).max() <= EXACT
+
+
+def test_image_is_filled_up_to_the_stride(tmp_path):
+    D = denoiser(u_net(tmp_path / "network.onnx", levels=2))
+    x = picture((61, 75))
+    np.testing.assert_array_equal(D(x), D(np.pad(x, ((0, 3), (0, 1)), mode="edge"))[:61, :75])
+    assert D(x[:1, :1]).shape == (1, 1)
 
 
 VARIANTS = {
@@ -167,6 +191,19 @@ REFUSED = {
         "expected LOW,HIGH",
     ),
     "sigma": (lambda path: smoothing(path, metadata={"asyncred.sigma": "low"}), "a number"),
+    "sides of sigma": (lambda path: conditional(path, sides=(1, 2)), r"sigma is .*\[1, 2\]; exp"),
+    "levels": (
+        lambda path: conditional(path, metadata={"asyncred.sigma_range": "0.2,0.1"}),
+        "sigma_range is '0.2,0.1', expected LOW,HIGH",
+    ),
+    "level": (
+        lambda path: conditional(path, metadata={"asyncred.sigma_range": "0.1,0.2"}),
+        "the default sigma is 5, expected 25.5 to 51, in units of 1/255",
+    ),
+    "no level": (
+        lambda path: conditional(path, metadata={"asyncred.sigma": "0"}),
+        "the default sigma is 0, expected a number > 0",
+    ),
 }
 
 
@@ -183,3 +220,44 @@ def test_sigma_of_the_file(tmp_path):
     path = smoothing(tmp_path / "network.onnx", layers=4, metadata={"asyncred.sigma": "0.1"})
     assert inspect_denoiser(path).sigma == 0.1
     assert replace(inspect_denoiser(path), sigma=None).parameters == 10
+
+
+@pytest.mark.parametrize("sides", [(), (1,), ("n",), (1, 1, 1, 1), ("n", 1, "h_", "w_")])
+def test_conditional(sides, tmp_path):
+    """w = min(10 sigma, 1): D is the identity where sigma is 0 and the smoothing from 1/10 on."""
+    path = conditional(tmp_path / "network.onnx", sides=sides)
+    model, x = inspect_denoiser(path), picture()
+    assert model.conditional and model.sigma == 5 / 255 and model.level == 5
+    assert (model.field.halo, model.sigma_range) == (1, None)
+    smooth = denoiser(smoothing(tmp_path / "smoothing.onnx", layers=1))(x)
+    for sigma in (0.01, 0.03, 0.1, 0.3):
+        w = min(10 * sigma, 1)
+        found = denoiser(path, sigma=sigma)(x)
+        np.testing.assert_allclose(found, x - w * (x - smooth), atol=1e-6)
+
+
+def test_level_of_a_network_of_bytes(tmp_path):
+    D = denoiser(conditional(tmp_path / "unit.onnx"), sigma=0.04)
+    path = conditional(tmp_path / "bytes.onnx", scale=255, metadata={"asyncred.range": "0,255"})
+    np.testing.assert_allclose(denoiser(path, sigma=0.04)(picture()), D(picture()), atol=1e-6)
+
+
+def test_levels_of_the_file(tmp_path):
+    stated = {"asyncred.sigma": "0.04", "asyncred.sigma_range": "0.0039215,0.1960784"}
+    path = conditional(tmp_path / "network.onnx", metadata=stated)
+    model = inspect_denoiser(path)
+    assert model.sigma == 0.04 and model.sigma_range == (0.0039215, 0.1960784)
+    for level in (1, 50):  # stated with fewer digits
+        assert inspect_denoiser(path, sigma=level / 255).level == level
+    for level in (0.5, 50.5):
+        words = f"--sigma is {level}, expected 1 to 50, in units of 1/255"
+        with pytest.raises(ValueError, match=words) as error:
+            inspect_denoiser(path, sigma=level / 255)
+        assert str(error.value).startswith(f"{path}: ")
+
+
+def test_level_for_a_network_that_takes_none(tmp_path):
+    path = smoothing(tmp_path / "network.onnx")
+    with pytest.raises(ValueError, match=r"network\.onnx: --sigma is 7, expected none: .*no input"):
+        inspect_denoiser(path, sigma=7 / 255)
+    assert inspect_denoiser(path).level is None

@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 MATHEMATICS = (
-    "grid kernels operators operators.block_random sampling stepsize metrics receptive denoiser "
-    "red solver serial_red"
+    "grid kernels operators operators.block_random sampling stepsize metrics metadata receptive "
+    "denoiser derivative jacobian bound data images appraise red solver serial_red"
 )
 
 PROGRAM = """

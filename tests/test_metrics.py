@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asyncred.grid import BlockGrid
-from asyncred.metrics import seam_ratio, snr, snr_from_squares
+from asyncred.metrics import psnr, seam_ratio, snr, snr_from_squares
 
 
 def test_decibels():
@@ -12,6 +12,7 @@ def test_decibels():
     x = truth + np.float32(0.05)
     assert snr(truth, x) == pytest.approx(20, abs=1e-4)
     assert snr_from_squares(4.0, 0.04) == pytest.approx(20)
+    assert psnr(truth, x) == pytest.approx(20 * np.log10(20), abs=1e-4)
 
 
 def test_decibels_at_the_ends():

@@ -23,6 +23,12 @@ def test_summary(tmp_path):
         assert words in text
 
 
+def test_summary_of_a_conditional_denoiser(tmp_path):
+    parameters = {**PROVENANCE["parameters"], "sigma": 7.5}
+    path = example(tmp_path / "r.h5", provenance={**PROVENANCE, "parameters": parameters})
+    assert "dncnn7-s5.onnx (sigma 7.5/255, halo 7)" in summary(read_result(path))
+
+
 def test_summary_of_less(tmp_path):
     inexact = {**PROVENANCE, "halo_exact": False}
     path = example(tmp_path / "result.h5", truth=False, complete=False, provenance=inexact)

@@ -16,7 +16,7 @@ import asyncred.cli
 from asyncred.metrics import snr
 from asyncred.result import read_result
 from launch import end, find_mpirun, mpirun, start
-from networks import smoothing
+from networks import conditional_u_net, smoothing
 
 pytestmark = pytest.mark.ranks
 
@@ -112,10 +112,30 @@ def test_result_tells_what_was_done(problem, tmp_path):
     assert found.column("updates")[-1] == found.per_block.sum() == found.delays.sum() == 320
     assert (np.diff(found.column("seconds")) >= 0).all() and len(found.history) > 2
     assert found.provenance["parameters"]["seed"] == 5
+    assert found.provenance["parameters"]["sigma"] is None
     assert found.provenance["halo_exact"] and found.provenance["stopped"] == "budget"
     assert snr(found.truth, found.image) == pytest.approx(found.column("snr")[-1], abs=1e-2)
     with h5py.File(problem) as file:
         np.testing.assert_array_equal(found.truth, file["truth"][:])
+
+
+def test_a_conditional_denoiser_with_strides_on_an_odd_image(tmp_path):
+    """Its level is said at the start and in the result; one rank or two find the same."""
+    problem = tmp_path / "odd.h5"
+    with pytest.raises(SystemExit, match="0"):
+        flags = ("--size", "61", "--block", "20", "--ratio", "1.5")
+        asyncred.cli.main(["simulate", "cs", str(problem), *flags])
+    network = conditional_u_net(tmp_path / "network.onnx")
+    flags = ("--denoiser", network, "--sigma", "12.5", "--epochs", "300", "--tol", "1e-5")
+    images = []
+    for n, method in ((1, "gm"), (2, "async")):
+        output = tmp_path / f"{n}.h5"
+        done = run(n, problem, output, *flags, "--method", method)
+        assert done.returncode == 0 and "image, sigma 12.5/255, halo 2" in done.stdout, done.stderr
+        found = read_result(output)
+        assert found.provenance["parameters"]["sigma"] == 12.5 and found.provenance["halo_exact"]
+        images.append(found.image)
+    assert np.linalg.norm(images[1] - images[0]) <= 2e-3 * np.linalg.norm(images[0])
 
 
 def test_stored_matrices_give_the_same_as_drawn_ones(problem, tmp_path):

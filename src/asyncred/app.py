@@ -257,7 +257,7 @@ def _gather_record(setup: Setup, monitor: RunMonitor, times: Times, reason: Reas
     comm.Reduce(counts, per_block)
     comm.Reduce(monitor.delays, delays)
     provenance: dict[str, Any] = {
-        "parameters": config.as_json(),
+        "parameters": {**config.as_json(), "sigma": plan.model.level},
         "command": shlex.join(sys.argv),
         "input": str(plan.problem.path.resolve()),
         "input_sha256": plan.sha256,

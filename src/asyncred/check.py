@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from asyncred.appraise import gflop_per_pixel, photograph_quality, worst_norm
+from asyncred.bound import layer_bound, stated_bound
 from asyncred.data import model_names
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error
 from asyncred.placement import owners
-from asyncred.plan import check_sides, find_model, truth_blocks
+from asyncred.plan import find_model, truth_blocks
 from asyncred.problem import read_problem
 
+ROUNDING = 1e-3
+"""By which a norm may pass a bound without contradicting it."""
 
-def describe(path: Path, *, ranks: int, denoiser: str, index: int | None) -> str:
+
+def describe(
+    path: Path, *, ranks: int, denoiser: str, index: int | None, sigma: float | None = None
+) -> str:
     """Validate a problem for a number of ranks; its blocks, halo and memory. Raises ValueError."""
     problem = read_problem(path, index=index)
-    grid, model = problem.grid, find_model(denoiser)
+    grid, model = problem.grid, find_model(denoiser, sigma=sigma)
     if ranks > len(grid):
         raise ValueError(f"{path}: {len(grid)} blocks for {ranks} ranks, expected at most as many")
-    check_sides(problem, model)
     error = halo_error(model)
     if error > EXACT:
         raise ValueError(f"{model.path}: tiles differ from the whole by {error:.1e}")
@@ -38,7 +44,7 @@ def describe(path: Path, *, ranks: int, denoiser: str, index: int | None) -> str
         f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.m} measurements a "
         f"block, {problem.images or 1} image(s), "
         f"truth {'known' if problem.has_truth else 'unknown'}",
-        f"denoiser {model.path.stem}: halo {model.field.halo}, windows up to "
+        f"denoiser {model.path.stem}: {_level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}",
         f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "
         f"{max(own) * problem.bytes_per_block() / 2**20:.0f} MiB of A, y and x at most",
@@ -53,25 +59,60 @@ def list_models() -> str:
     lines = []
     for name in model_names():
         model = find_model(name)
-        sigma = f"sigma {255 * model.sigma:g}/255" if model.sigma else "sigma unknown"
-        lines.append(f"{name}: {sigma}, halo {model.field.halo}, {model.parameters} parameters")
+        lines.append(f"{name}: {_level(model)}, halo {model.field.halo}, {_size(model)}")
     return "\n".join(lines)
 
 
-def describe_model(name: str) -> str:
+def describe_model(name: str, *, sigma: float | None = None) -> str:
     """What an ONNX file does, found by its graph and by trying it. Raises ValueError."""
-    model: DenoiserModel = find_model(name)
+    model = find_model(name, sigma=sigma)
     error = halo_error(model)
-    verdict = "exact" if error <= EXACT else "NOT exact"
+    quality, norm = photograph_quality(model), worst_norm(model)
     return "\n".join(
         [
             f"{model.path}",
-            f"returns the {model.output}; range {model.low:g} to {model.high:g}; "
-            + (f"trained for sigma {255 * model.sigma:g}/255" if model.sigma else "sigma unknown"),
+            f"returns the {model.output}; range {model.low:g} to {model.high:g}; {_level(model)}",
             f"halo {model.field.halo} pixels, windows aligned to {model.field.align}, "
-            f"{model.parameters} parameters",
-            f"tiles differ from the whole by at most {error:.1e}: {verdict}",
+            f"{_size(model)}",
+            f"tiles differ from the whole by at most {error:.1e}: "
+            + ("exact" if error <= EXACT else "NOT exact"),
+            f"photograph with noise of {255 * quality.sigma:.4g}/255: PSNR "
+            f"{quality.before:.2f} dB, denoised {quality.after:.2f} dB",
+            f"norm of the Jacobian: up to {norm.value:.4g} at {norm.points} points, from below "
+            f"({norm.method})" + ("; expansive there" if norm.value > 1 + ROUNDING else ""),
+            _bound(model, norm.value),
         ]
+    )
+
+
+def _level(model: DenoiserModel) -> str:
+    """The noise level of a model in words."""
+    if model.sigma is None:
+        return "sigma unknown"
+    level = f"sigma {255 * model.sigma:.4g}/255"
+    if model.sigma_range is None:
+        return f"{level}, an input" if model.conditional else level
+    low, high = model.sigma_range
+    return f"{level}, an input, {255 * low:.4g} to {255 * high:.4g}"
+
+
+def _size(model: DenoiserModel) -> str:
+    return f"{model.parameters} parameters, {gflop_per_pixel(model):.2g} GFLOP per pixel"
+
+
+def _bound(model: DenoiserModel, norm: float) -> str:
+    """The proven Lipschitz constant in words; a stated one that a point contradicts is none."""
+    stated = stated_bound(model)
+    if stated is None:
+        found = layer_bound(model)
+        return (
+            "Lipschitz constant: no bound known"
+            if found is None
+            else (f"Lipschitz constant: at most {found:.4g}, by its layers")
+        )
+    wrong = norm > stated * (1 + ROUNDING)
+    return f"Lipschitz constant: at most {stated:.4g}, by its file" + (
+        ", WRONGLY: see the norm" if wrong else ""
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import asyncred
 import asyncred._threads  # before anything that imports NumPy
-from asyncred.config import METHODS, InputError, integer, load_config, number
+from asyncred.config import METHODS, InputError, integer, load_config, noise_level, number
 
 PARALLEL = ("run", "demo")
 """The commands that are started with mpirun; no other touches MPI."""
@@ -21,6 +21,7 @@ RUN_FLAGS: dict[str, str] = {
     "denoiser": "shipped denoiser or ONNX file (dncnn7-s5)",
     "denoiser-output": "what it returns: image, noise or auto (auto: the file's metadata or a try)",
     "denoiser-range": "LOW:HIGH, the network's values for black and white (0:1)",
+    "sigma": "noise level, in units of 1/255, of a network that takes one (the file's)",
     "halo": "pixels around a block, where the graph gives no bound",
     "tau": "weight of the denoiser (0.8)",
     "method": f"{', '.join(METHODS)} (async)",
@@ -160,6 +161,7 @@ def _check(options: argparse.Namespace) -> int:
             Path(options.problem),
             ranks=options.ranks,
             denoiser=options.denoiser,
+            sigma=options.sigma,
             index=options.index,
         )
     )
@@ -186,7 +188,14 @@ def _show(options: argparse.Namespace) -> int:
 def _models(options: argparse.Namespace) -> int:
     from asyncred.check import describe_model, list_models
 
-    return _locally(lambda: describe_model(options.name) if options.name else list_models())
+    def models() -> str:
+        if options.name:
+            return describe_model(options.name, sigma=options.sigma)
+        if options.sigma is not None:
+            raise ValueError("--sigma is for one denoiser, expected NAME|FILE")
+        return list_models()
+
+    return _locally(models)
 
 
 def _locally(work: Callable[[], str]) -> int:
@@ -230,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
         "-n", dest="ranks", type=_typed(integer("an integer >= 1", low=1)), default=1, help="ranks"
     )
     check.add_argument("--denoiser", default="dncnn7-s5", help=RUN_FLAGS["denoiser"])
+    check.add_argument("--sigma", type=_typed(noise_level), help=RUN_FLAGS["sigma"])
     check.add_argument("--index", type=_typed(integer("an integer >= 0")), help=RUN_FLAGS["index"])
     check.set_defaults(command=_check)
     show = commands.add_parser("show", help="summary and picture of a result")
@@ -239,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(command=_show)
     models = commands.add_parser("models", help="the shipped denoisers; what an ONNX file is")
     models.add_argument("name", nargs="?", metavar="NAME|FILE")
+    models.add_argument("--sigma", type=_typed(noise_level), help=RUN_FLAGS["sigma"])
     models.set_defaults(command=_models)
     return parser
 

@@ -36,6 +36,8 @@ class RunConfig:
     denoiser: str = "dncnn7-s5"
     denoiser_output: str = "auto"
     denoiser_range: tuple[float, float] | None = None
+    sigma: float | None = None
+    """Noise level of a conditional denoiser, in units of 1/255."""
     halo: int | None = None
     tau: float = 0.8
     method: str = "async"
@@ -146,6 +148,10 @@ def integer(expected: str, *, low: int = 0, large: bool = False) -> Callable[[An
     return check
 
 
+noise_level = number("a number > 0, in units of 1/255", open_low=True)
+"""A check: ``--sigma``."""
+
+
 def choice(*names: str) -> Callable[[Any], str]:
     """A check: one of some names."""
 
@@ -212,6 +218,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "denoiser": _text,
     "denoiser_output": choice("auto", "image", "noise"),
     "denoiser_range": _range,
+    "sigma": noise_level,
     "halo": integer("an integer >= 0"),
     "tau": number("a number >= 0"),
     "method": choice(*METHODS),

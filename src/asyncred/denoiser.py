@@ -1,8 +1,9 @@
 """D, the denoiser: any ONNX network, applied to windows of the image.
 
 The network takes float32 [n, 1, h, w] and returns either the clean image or the noise, in the
-same shape; h and w are free. Its halo is the radius of its receptive field, so that block i of
-``D(window)`` equals block i of ``D(x)`` to rounding.
+same shape; h and w are free. A conditional one takes the noise level too, as a second input
+``sigma``. Its halo is the radius of its receptive field, so that block i of ``D(window)`` equals
+block i of ``D(x)`` to rounding.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from asyncred.grid import BlockGrid
+from asyncred.metadata import DEFAULT_SIGMA, read_levels, read_metadata, stated_numbers
 from asyncred.receptive import ReceptiveField, UnboundedReceptiveFieldError, receptive_field
 
 Array = NDArray[np.float32]
@@ -55,9 +57,18 @@ class DenoiserModel:
     """Images in a batch; 1 where that is free."""
     parameters: int
     sigma: float | None
-    """Noise level it was trained for, in [0, 1], where the file says so."""
+    """Noise level in [0, 1]: the one in use if conditional, else the file's, where it says one."""
     halo_known: bool
     """Whether the graph bounds the receptive field."""
+    conditional: bool = False
+    """Whether the network takes the noise level as an input."""
+    sigma_range: tuple[float, float] | None = None
+    """Noise levels that a conditional network was made for, where the file says so."""
+
+    @property
+    def level(self) -> float | None:
+        """The noise level that a conditional network is told, in units of 1/255; else None."""
+        return round(255 * self.sigma, 6) if self.conditional and self.sigma else None
 
     def with_halo(self, halo: int) -> DenoiserModel:
         """The same with a halo that the user chose."""
@@ -67,35 +78,52 @@ class DenoiserModel:
 class OnnxDenoiser:
     """A DenoiserModel in an ONNX Runtime session on the CPU.
 
-    ``threads`` is the number of threads of the session.
+    ``threads`` is the number of threads of the session. Sides that are no multiple of the total
+    stride of the network are filled up to one by repeating the last row and column; the answer is
+    cut to the shape of x.
     """
 
     def __init__(self, model: DenoiserModel, *, threads: int) -> None:
         self.halo, self.align = model.field.halo, model.field.align
         self._model = model
-        self._session = _session(model.path, threads)
-        self._input = self._session.get_inputs()[0].name
+        self._session = open_session(model.path, threads)
+        self._inputs = self._session.get_inputs()
         self._scale = np.float32(model.high - model.low)
         self._low = np.float32(model.low)
         self._unit = model.low == 0 and model.high == 1
 
     def __call__(self, x: Array) -> Array:
         """D(x), float32 [h, w]."""
-        out = self._network(x if self._unit else x * self._scale + self._low)
+        out = self._network(x)
         if self._model.output == "noise":
             return np.asarray(x - (out if self._unit else out / self._scale), np.float32)
         return out if self._unit else np.asarray((out - self._low) / self._scale, np.float32)
 
+    def feeds(self, x: Array) -> dict[str, Array]:
+        """What the network is given for x, by input: float32 [n, 1, h, w], and maybe sigma."""
+        image = fill(x, self.align)
+        if not self._unit:
+            image = image * self._scale + self._low
+        batch = np.repeat(image[None, None], self._model.batch, axis=0)
+        feeds = {self._inputs[0].name: np.ascontiguousarray(batch, np.float32)}
+        if self._model.conditional:
+            sigma = np.float32(self._model.sigma) * self._scale
+            feeds["sigma"] = np.full([1] * len(self._inputs[1].shape), sigma, np.float32)
+        return feeds
+
     def _network(self, x: Array) -> Array:
-        batch = np.ascontiguousarray(x)[None, None]
-        if self._model.batch > 1:
-            batch = np.repeat(batch, self._model.batch, axis=0)
         try:
-            out: Array = self._session.run(None, {self._input: batch})[0][0, 0]
+            out: Array = self._session.run(None, self.feeds(x))[0][0, 0]
         except Exception as error:  # ONNX Runtime raises classes of its own
             reason = str(error).strip().splitlines()[0][:200]
             raise ValueError(f"{self._model.path}: fails on {x.shape} pixels: {reason}") from error
-        return out
+        return out[: x.shape[0], : x.shape[1]]
+
+
+def fill(x: Array, align: int) -> Array:
+    """x with its last row and column repeated until ``align`` divides both sides."""
+    rows, cols = (-side % align for side in x.shape)
+    return np.pad(x, ((0, rows), (0, cols)), mode="edge") if rows or cols else x
 
 
 def inspect_denoiser(
@@ -104,27 +132,22 @@ def inspect_denoiser(
     output: str = "auto",
     value_range: tuple[float, float] | None = None,
     halo: int | None = None,
+    sigma: float | None = None,
 ) -> DenoiserModel:
     """Read an ONNX file and find out, by its graph and by trying it, what it does.
 
     ``output`` is ``image``, ``noise`` or ``auto``; ``value_range`` the network's values for 0 and
     1; both default to what the file's metadata says, else to a trial and to (0, 1). ``halo``
-    stands in where the graph gives no bound.
+    stands in where the graph gives no bound. ``sigma`` is the noise level, in [0, 1], for a
+    conditional network; it defaults to that of the metadata, else to ``DEFAULT_SIGMA``.
 
     Raises ValueError, naming the file and what was expected, where it is no denoiser.
     """
     graph, session = _open(path)
-    metadata = {item.key: item.value for item in graph.metadata_props}
-    batch = _check_signature(path, session)
-    try:
-        low, high = value_range or _metadata_range(metadata)
-        sigma = float(metadata["asyncred.sigma"]) if "asyncred.sigma" in metadata else None
-    except ValueError:
-        raise ValueError(
-            f"{path}: metadata asyncred.range, asyncred.sigma are "
-            f"{metadata.get('asyncred.range')!r}, {metadata.get('asyncred.sigma')!r}, "
-            "expected LOW,HIGH and a number"
-        ) from None
+    metadata = read_metadata(graph)
+    batch, conditional = _check_signature(path, session)
+    low, high = value_range or stated_numbers(path, metadata, "asyncred.range", 2) or (0.0, 1.0)
+    level, levels = read_levels(path, metadata, conditional, sigma)
     try:
         field, known = receptive_field(graph), True
     except UnboundedReceptiveFieldError as error:
@@ -148,8 +171,10 @@ def inspect_denoiser(
         field,
         batch,
         parameters,
-        sigma,
+        level,
         known,
+        conditional,
+        levels,
     )
     model = replace(model, output=_try_out(model))
     return model if halo is None else model.with_halo(halo)
@@ -180,28 +205,34 @@ def tiling_error(D: Denoiser) -> float:
     return error
 
 
-def _session(path: Path, threads: int) -> ort.InferenceSession:
+def open_session(model: Path | bytes, threads: int) -> ort.InferenceSession:
+    """An ONNX Runtime session on the CPU, of a file or of a serialized model."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def _open(path: Path) -> tuple[onnx.ModelProto, ort.InferenceSession]:
     try:
-        return onnx.load(str(path)), _session(path, 1)
+        return onnx.load(str(path)), open_session(path, 1)
     except Exception as error:  # both libraries raise classes of their own
         reason = str(error).strip().splitlines()[0][:200]
         raise ValueError(f"{path}: expected an ONNX model, cannot load it: {reason}") from None
 
 
-def _check_signature(path: Path, session: ort.InferenceSession) -> int:
-    """The batch size, 1 where it is free. Raises ValueError on any other signature."""
+def _check_signature(path: Path, session: ort.InferenceSession) -> tuple[int, bool]:
+    """The batch size, 1 where it is free; whether sigma is an input. Raises ValueError."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    expected = "expected one float32 input [n, 1, h, w] with free h and w and one output like it"
-    if len(inputs) != 1 or len(outputs) != 1:
+    conditional = len(inputs) == 2 and inputs[1].name == "sigma"
+    expected = (
+        "expected one float32 input [n, 1, h, w] with free h and w, maybe a second named sigma, "
+        "and one output like the first"
+    )
+    if len(inputs) != 1 + conditional or len(outputs) != 1:
         found = f"{len(inputs)} inputs and {len(outputs)} outputs"
         raise ValueError(f"{path}: {found}; {expected}")
     shape, kind = inputs[0].shape, inputs[0].type
@@ -209,16 +240,25 @@ def _check_signature(path: Path, session: ort.InferenceSession) -> int:
     free = len(shape) == 4 and not any(isinstance(side, int) for side in shape[2:])
     if kind != "tensor(float)" or not fits or not free:
         raise ValueError(f"{path}: input is {kind} {shape}; {expected}")
-    return shape[0] if isinstance(shape[0], int) else 1
-
-
-def _metadata_range(metadata: dict[str, str]) -> tuple[float, float]:
-    low, high = metadata.get("asyncred.range", "0,1").split(",")
-    return float(low), float(high)
+    if conditional and (
+        inputs[1].type != "tensor(float)"
+        or any(isinstance(side, int) and side != 1 for side in inputs[1].shape)
+    ):
+        raise ValueError(
+            f"{path}: input sigma is {inputs[1].type} {inputs[1].shape}; expected float32, "
+            "each of its sides 1 or free"
+        )
+    return (shape[0] if isinstance(shape[0], int) else 1), conditional
 
 
 def _try_out(model: DenoiserModel) -> str:
-    """``image`` or ``noise``: which of both the network returns for a smooth, noisy picture."""
+    """``image`` or ``noise``: which of both the network returns for a smooth, noisy picture.
+
+    A conditional one is tried at ``DEFAULT_SIGMA`` at least, where noise shows beside the picture.
+    """
+    if model.conditional and model.sigma:
+        high = model.sigma_range[1] if model.sigma_range else DEFAULT_SIGMA
+        model = replace(model, sigma=max(model.sigma, min(DEFAULT_SIGMA, high)))
     side = -(-96 // model.field.align) * model.field.align
     rows, cols = np.mgrid[:side, :side] / side
     clean = (0.5 + 0.3 * np.sin(5 * rows) * np.cos(4 * cols)).astype(np.float32)

@@ -22,6 +22,11 @@ def snr_from_squares(truth: float, error: float) -> float:
     return float(10 * np.log10(truth / error)) if truth > 0 else float("-inf")
 
 
+def psnr(truth: Array, x: Array) -> float:
+    """-10 log10 of the mean square of truth - x, in dB; images in [0, 1]."""
+    return snr_from_squares(truth.size, _square(truth - x))
+
+
 def seam_ratio(x: Array, grid: BlockGrid) -> float:
     """Mean jump across the borders of blocks over the mean jump inside them; 1 shows no seam."""
     across, inside = [], []

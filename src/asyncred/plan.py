@@ -53,7 +53,6 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         with read_start(Path(config.start), problem.grid).file:
             pass
     model = load_model(config)
-    check_sides(problem, model)
     error = halo_error(model)
     if config.halo is None and error > EXACT:
         raise InputError(
@@ -71,6 +70,7 @@ def load_model(config: RunConfig) -> DenoiserModel:
         output=config.denoiser_output,
         value_range=config.denoiser_range,
         halo=config.halo,
+        sigma=config.sigma,
     )
 
 
@@ -80,23 +80,15 @@ def find_model(
     output: str = "auto",
     value_range: tuple[float, float] | None = None,
     halo: int | None = None,
+    sigma: float | None = None,
 ) -> DenoiserModel:
-    """A shipped denoiser by name, or an ONNX file. Raises ValueError."""
+    """A shipped denoiser by name, or an ONNX file; sigma in units of 1/255. Raises ValueError."""
     path = model_path(name)
     if path is None:
         known = ", ".join(model_names())
         raise InputError(f"{name}: no such file, nor a shipped denoiser ({known})")
-    return inspect_denoiser(path, output=output, value_range=value_range, halo=halo)
-
-
-def check_sides(problem: Problem, model: DenoiserModel) -> None:
-    """Raise ValueError unless the total stride of the network divides the sides of the image."""
-    align = model.field.align
-    if any(side % align for side in problem.grid.shape):
-        raise InputError(
-            f"{problem.path}: the image is {list(problem.grid.shape)}, expected multiples of "
-            f"{align}, the total stride of {model.path.name}"
-        )
+    level = None if sigma is None else sigma / 255
+    return inspect_denoiser(path, output=output, value_range=value_range, halo=halo, sigma=level)
 
 
 def start_blocks(start: str, grid: BlockGrid, A: Operator, own: list[int]) -> dict[int, Image]:

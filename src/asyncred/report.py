@@ -20,12 +20,14 @@ def say_start(plan: Plan, placement: Placement, config: RunConfig) -> None:
     tiles = "tiles may differ from the whole (INEXACT)"
     if plan.halo_exact:
         tiles = f"tiles equal the whole to {plan.tiling_error:.0e}"
+    level = f"sigma {model.level:g}/255, " if model.level else ""
     method = f"{config.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}"
     print(
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
         f"{plan.problem.m} measurements each\n"
-        f"denoiser {model.path.stem}: returns the {model.output}, halo {model.field.halo}, "
-        f"{tiles}\n{method}, {_count(placement.threads, 'thread')} a rank; "
+        f"denoiser {model.path.stem}: returns the {model.output}, {level}"
+        f"halo {model.field.halo}, {tiles}\n"
+        f"{method}, {_count(placement.threads, 'thread')} a rank; "
         f"tau {config.tau:g}, step {config.step}, {config.budget(len(grid))} updates",
         flush=True,
     )
@@ -59,12 +61,14 @@ def summary(result: Result) -> str:
     what = result.provenance
     height, width = result.image.shape
     seconds, updates = result.column("seconds")[-1], int(result.column("updates")[-1])
+    sigma = what["parameters"].get("sigma")
+    level = f"sigma {sigma:g}/255, " if sigma else ""
     lines = [
         f"{result.path}: {height}x{width}, {'complete' if result.complete else 'NOT COMPLETE'}, "
         f"stopped by {what['stopped']}",
         f"from {what['input']}",
         f"{what['parameters']['method']} on {what['ranks']} ranks, denoiser {what['denoiser']} "
-        f"(halo {what['halo']}{'' if what['halo_exact'] else ', INEXACT'}), "
+        f"({level}halo {what['halo']}{'' if what['halo_exact'] else ', INEXACT'}), "
         f"tau {what['parameters']['tau']:g}",
         f"{updates} updates in {seconds:.1f} s ({updates / max(seconds, 1e-9):.1f}/s), per block "
         f"{result.per_block.min()} to {result.per_block.max()}, mean delay "
