@@ -51,7 +51,8 @@ def fetch(package: str, data: Path) -> None:
             images = [name for name in wheel.namelist() if "/datasets/images/" in name]
             wheel.extractall(folder, images)
     else:
-        subprocess.run(["apt-get", "download", package], cwd=archives, check=True)
+        if subprocess.run(["apt-get", "download", package], cwd=archives, check=False).returncode:
+            raise SystemExit(f"cannot fetch Debian's package {package}: apt-get update?")
         subprocess.run(["dpkg-deb", "-x", next(archives.glob("*.deb")), folder], check=True)
 
 

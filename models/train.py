@@ -1,237 +1,332 @@
-"""The recipe of dncnn7-s5.onnx: the network, its loss, its training, and the ONNX file.
+"""Train a denoiser of recipes.py and write it as ONNX: `python models/train.py NAME --out FOLDER`.
 
-Notation, after Zhang et al., "Beyond a Gaussian denoiser" (2017), and Pesquet et al., "Learning
-maximally monotone operators for image recovery" (2021):
+    x        clean image; y = x + sigma e, e white Gaussian; D, J_D: see networks.py
 
-    x        clean image, gray, values in [0, 1]         [n, 1, h, w] float32
-    y        x + sigma e, e white Gaussian               same shape
-    R        the seven-layer network, an estimate of sigma e
-    D        y - R(y), the denoiser; J_D its Jacobian
+    minimise  mean |D(y) - x|^2 / sigma^2  +  penalty sum_z max(|J_D(z)|_2 - (1 - margin), 0)^2 / n
 
-    minimise  mean |D(y) - x|^2 / sigma^2  +  weight max(|J_D(z)|_2 - (1 - eps), 0)^2,
+The second term, of Pesquet et al., "Learning maximally monotone operators for image recovery"
+(2021), makes D nonexpansive at the points z that it sees: x, D(y), and on the line from them along
+the noise y - x. It is there where the recipe asks for it, over the hardest points found so far too
+(``HardPoints``). Muon (Jordan et al. 2024: each step orthogonalized) for the hidden layers, Adam
+for the others, with a cosine decay; what is kept is the running mean of the weights.
 
-with z a random point between x and y; the second term is there where --jacobian gives its weight.
-
-`python models/train.py --out FOLDER` makes FOLDER/dncnn7-s5.onnx; --smoke does it all in miniature.
+--smoke does all of it in miniature: three networks, one of them with the penalty; export, checks
+and cards.
 """
 
 import argparse
 import copy
-import itertools
+import hashlib
 import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from torch import Tensor
 
-from photographs import Crops, fetch, listed, load
+from export import at_level, difference, read_weights, write_onnx
+from networks import Denoiser, Signs, Stack, UNet, power_iteration, unit
+from photographs import Crops, Photograph, fetch, listed, load
+from recipes import RECIPES, Recipe
 
-LAYERS, CHANNELS = 7, 48
-NAME = "dncnn7-s5"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "asyncred"
+EMA = 0.999
+"""Decay of the running mean of the weights."""
+SMALL = ("scikit-learn", "lomiri-wallpapers-20.04")
+"""Packages with photographs of which few megabytes are fetched; one of PyPI, one of Debian."""
+FLOOR = (5 / 255) ** 2
+"""Keeps images with next to no noise from having all the weight."""
 
 
-class Denoiser(nn.Module):
-    """D(y) = y - R(y); R: seven 3x3 convolutions with bias and zero padding, ReLU between them."""
+class HardPoints:
+    """The points where |J_D|_2 was largest, with their singular vectors to start again from."""
 
-    def __init__(self, sigma: float) -> None:
-        super().__init__()
-        widths = [1, *[CHANNELS] * (LAYERS - 1), 1]
-        stack = [nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)]
-        for convolution in stack:
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-        with torch.no_grad():  # R starts at the size of the noise it is to find
-            stack[-1].weight.mul_(sigma)
-        self.convolutions = nn.ModuleList(stack)
+    def __init__(self, size: int, side: int) -> None:
+        self._size = size
+        self._z = torch.zeros(0, 1, side, side)
+        self._u, self._sigma = self._z.clone(), torch.zeros(0, 1, 1, 1)
+        self._norm = torch.zeros(0)
+        self._picked = torch.zeros(0, dtype=torch.int64)
 
-    def forward(self, y: Tensor) -> Tensor:
-        r: Tensor = self.convolutions[0](y)
-        for convolution in self.convolutions[1:]:
-            r = convolution(torch.relu(r))
-        return y - r
+    def draw(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """At most n points, their noise levels and vectors: half from the hardest 32."""
+        hardest = torch.topk(self._norm, min(len(self._norm), 32)).indices
+        some = hardest[torch.randperm(len(hardest))[: n // 2]]
+        others = torch.randperm(len(self._norm))[: n - len(some)]
+        self._picked = torch.cat([some, others]).unique()
+        return self._z[self._picked], self._sigma[self._picked], self._u[self._picked]
+
+    def put_back(self, z: Tensor, sigma: Tensor, u: Tensor, norm: Tensor) -> None:
+        """Store new points, and before them what the drawn ones have become; keep the hardest."""
+        old = len(self._picked)
+        self._norm[self._picked], self._u[self._picked] = norm[:old], u[:old]
+        self._z, self._u = torch.cat([self._z, z[old:]]), torch.cat([self._u, u[old:]])
+        self._sigma = torch.cat([self._sigma, sigma[old:]])
+        self._norm = torch.cat([self._norm, norm[old:]])
+        keep = torch.topk(self._norm, min(len(self._norm), self._size)).indices
+        self._z, self._u = self._z[keep], self._u[keep]
+        self._sigma, self._norm = self._sigma[keep], self._norm[keep]
 
 
-def jacobian_norm(denoise: Callable[[Tensor], Tensor], z: Tensor, iterations: int) -> Tensor:
-    """|J_D(z)|_2 of each image of z [n, 1, h, w], by power iteration on J^T J; [n].
+class Optimizer:
+    """Muon for the weights between hidden layers, as matrices [out, in * 9], and Adam for others.
 
-    A lower bound that rises with iterations; differentiable in the weights of D.
+    The weights are in channels-last order, so that the matrices are views of them.
     """
-    z = z.detach().requires_grad_(True)
-    x = denoise(z)
-    u = _unit(torch.randn_like(z))
-    for _ in range(iterations):
-        with torch.no_grad():
-            v = torch.func.jvp(denoise, (z.detach(),), (u,))[1]
-        u = _unit(torch.autograd.grad(x, z, v, retain_graph=True)[0])
-    return _norm(torch.func.jvp(denoise, (z.detach(),), (u,))[1])[:, 0, 0, 0]
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self._hidden = [p for p in denoiser.parameters() if p.ndim == 4 and min(p.shape[:2]) >= 8]
+        self._matrices = [
+            torch.nn.Parameter(p.detach().permute(0, 2, 3, 1).flatten(1)) for p in self._hidden
+        ]
+        for p, matrix in zip(self._hidden, self._matrices, strict=True):
+            assert matrix.data_ptr() == p.data_ptr()
+        hidden = {id(p) for p in self._hidden}
+        others = [p for p in denoiser.parameters() if id(p) not in hidden]
+        self._muon = torch.optim.Muon(self._matrices, weight_decay=0)
+        self._adam = torch.optim.Adam(others)
+
+    def step(self, rate: float) -> None:
+        """One step at a learning rate of ``rate`` for Muon and a tenth of it for Adam."""
+        self._muon.param_groups[0]["lr"] = rate
+        self._adam.param_groups[0]["lr"] = rate / 10
+        for p, matrix in zip(self._hidden, self._matrices, strict=True):
+            matrix.grad = p.grad.permute(0, 2, 3, 1).flatten(1)
+        self._muon.step()
+        self._adam.step()
 
 
-def _norm(u: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(u, dim=(1, 2, 3), keepdim=True)
-    return norm
+@torch.no_grad()
+def revive(denoiser: Stack, mean: Stack, signs: Signs) -> None:
+    """Draw anew the weights into channels whose ReLU was 0 on a whole batch: they learn nothing.
+
+    The weights out of them become 0, so that D stays what it is.
+    """
+    for k, lets_through in enumerate(signs):
+        dead = ~lets_through.any(0).flatten(1).any(1)
+        weight = denoiser.convolutions[k].weight
+        new = torch.randn_like(weight[dead])
+        new *= weight[~dead].square().mean().sqrt()
+        for network in (denoiser, mean):
+            network.convolutions[k].weight[dead] = new
+            network.convolutions[k].bias[dead] = 0
+            network.convolutions[k + 1].weight[:, dead] = 0
 
 
-def _unit(u: Tensor) -> Tensor:
-    return u / _norm(u)
+def noise_levels(recipe: Recipe, n: int) -> Tensor:
+    """Uniform between the recipe's bounds, in the unit of x; [n, 1, 1, 1]."""
+    low, high = (sigma / 255 for sigma in recipe.sigma)
+    return low + (high - low) * torch.rand(n, 1, 1, 1)
 
 
-def objective(denoiser: Denoiser, x: Tensor, options: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """At the clean crops x: the error in units of sigma^2; the penalty, without its weight."""
-    y = x + options.sigma * torch.randn_like(x)
-    error = (denoiser(y) - x).square().mean() / options.sigma**2
-    if options.jacobian == 0:
-        return error, torch.zeros(())
-    x, y = x[: options.points], y[: options.points]
-    z = torch.lerp(x, y, torch.rand(len(x), 1, 1, 1))
-    excess = jacobian_norm(denoiser, z, options.iterations) - (1 - options.eps)
-    return error, excess.relu().square().mean()
+def points(x: Tensor, y: Tensor, clean: Tensor, side: int, n: int) -> tuple[Tensor, Tensor]:
+    """n points for the penalty, [n, 1, side, side], and which images of the batch they are from.
+
+    The clean image or D(y), ``clean``, plus from none to one and a half times the noise.
+    """
+    top, left = (2 * int(torch.randint(0, (x.shape[2] - side) // 2 + 1, ())) for _ in "hw")
+    images = torch.randperm(len(x))[:n]
+    x, y, clean = (
+        image[images, :, top : top + side, left : left + side] for image in (x, y, clean)
+    )
+    centre = torch.where(torch.rand(len(x), 1, 1, 1) < 0.35, clean, x)
+    share = (2 * torch.rand(len(x), 1, 1, 1) - 0.5).clamp(min=0)
+    return centre + share * (y - x), images
+
+
+def penalty(denoiser: Stack, hard: HardPoints, z: Tensor, sigma: Tensor, margin: float) -> Tensor:
+    """Mean square excess of |J_D|_2 over 1 - margin, over new points z and as many hard ones."""
+    with torch.no_grad():
+        signs = denoiser.linearized(z, sigma)[1]
+        u = power_iteration(denoiser, signs, torch.randn_like(z), 4)[1]
+    old = hard.draw(len(z))
+    z, sigma, u = (torch.cat(pair) for pair in zip(old, (z, sigma, u), strict=True))
+    with torch.no_grad():
+        signs = denoiser.linearized(z, sigma)[1]
+    norm, u = power_iteration(denoiser, signs, unit(u), 2)
+    hard.put_back(z, sigma, u, norm.detach())
+    return (norm - (1 - margin)).relu().square().mean()
 
 
 def train(
-    denoiser: Denoiser, crops: Crops, options: argparse.Namespace, save: Callable[[Denoiser], None]
+    denoiser: Denoiser,
+    crops: Crops,
+    recipe: Recipe,
+    *,
+    minutes: float = math.inf,
+    save: Callable[[Denoiser], None] = lambda mean: None,
 ) -> Denoiser:
-    """Adam with a warm-up and a cosine decay over options.steps; returns the mean of the weights.
+    """Run the recipe; the running mean of the weights. ``save`` gets it now and then.
 
-    options.minutes, where it is set, shortens the schedule to fit: then the result depends on the
-    machine's speed. The mean is a running one, options.ema its decay.
+    ``minutes`` shortens the schedule to that time: the result then depends on the machine's speed.
     """
     denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     denoiser.requires_grad_(True)
     mean = copy.deepcopy(denoiser).requires_grad_(False)
-    adam = torch.optim.Adam(denoiser.parameters())
-    warmup = min(500, options.steps // 10 + 1)
+    optimizer = Optimizer(denoiser)
+    hard = HardPoints(256, recipe.side // 2)
+    warmup = min(300, recipe.steps // 10 + 1)
     start, step, progress, running = time.monotonic(), 0, 0.0, np.ones(2)
     while progress < 1:
         cosine = 0.5 * (1 + math.cos(math.pi * progress))
-        adam.param_groups[0]["lr"] = options.rate * min(1.0, (step + 1) / warmup) * cosine
-        error, penalty = objective(denoiser, crops.batch(options.batch), options)
-        adam.zero_grad()
-        (error + options.jacobian * penalty).backward()
-        adam.step()
+        rate = recipe.rate * min(1.0, (step + 1) / warmup) * cosine
+        x, sigma = crops.batch(recipe.batch), noise_levels(recipe, recipe.batch)
+        y = x + sigma * torch.randn_like(x)
+        clean = denoiser(y, sigma)
+        error = ((clean - x).square() / (sigma.square() + FLOOR)).mean()
+        excess = torch.zeros(())
+        if recipe.penalty > 0:
+            assert isinstance(denoiser, Stack)
+            z, images = points(x, y, clean.detach(), recipe.side // 2, recipe.batch // 2)
+            excess = penalty(denoiser, hard, z, sigma[images], recipe.margin)
+        denoiser.zero_grad()
+        (error + recipe.penalty * excess).backward()
+        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
+        optimizer.step(rate)
+        if step % 200 == 0 and progress < 0.7 and isinstance(denoiser, Stack):
+            revive(denoiser, mean, denoiser.linearized(y, sigma)[1])
+        decay = min(EMA, (step + 1) / (step + 10))
         for average, weight in zip(mean.parameters(), denoiser.parameters(), strict=True):
-            average.lerp_(weight.detach(), 1 - options.ema)
+            average.lerp_(weight.detach(), 1 - decay)
         step += 1
-        running += (np.array([error.item(), penalty.item()]) - running) / min(step, 200)
-        minutes = (time.monotonic() - start) / 60
-        progress = max(step / options.steps, minutes / options.minutes)
-        if step % 100 == 0 or progress >= 1:
-            psnr = -10 * math.log10(running[0] * options.sigma**2)
-            line = f"step {step}/{options.steps} {minutes:.1f} min {psnr:.2f} dB"
-            print(line, f"penalty {running[1]:.2e}", flush=True)
+        running += (np.array([error.item(), excess.item()]) - running) / min(step, 300)
+        passed = (time.monotonic() - start) / 60
+        progress = max(step / recipe.steps, passed / minutes)
+        if step % 200 == 0 or progress >= 1:
+            line = f"step {step}/{recipe.steps} {passed:.1f} min, noise left {running[0]:.4f}"
+            print(line, f"penalty {running[1]:.2e}" if recipe.penalty else "", flush=True)
         if step % 1000 == 0 or progress >= 1:
             save(mean)
+    mean.dtype = torch.float32
     return mean
 
 
-def export(denoiser: Denoiser, sigma: float, path: Path) -> None:
-    """Write D as ONNX, opset 17, weights inside: x [n, 1, h, w] float32 to clean, same shape."""
-    nodes, weights, r = [], [], "x"
-    for k, convolution in enumerate(denoiser.convolutions, 1):
-        names = [f"weight{k}", f"bias{k}"]
-        for name, value in zip(names, convolution.parameters(), strict=True):
-            weights.append(numpy_helper.from_array(value.detach().contiguous().numpy(), name))
-        nodes.append(helper.make_node("Conv", [r, *names], [f"conv{k}"], pads=[1] * 4))
-        r = f"conv{k}"
-        if k < LAYERS:
-            nodes.append(helper.make_node("Relu", [r], [f"relu{k}"]))
-            r = f"relu{k}"
-    nodes.append(helper.make_node("Sub", ["x", r], ["clean"]))
-    x, clean = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1, "h", "w"])
-        for name in ("x", "clean")
-    )
-    graph = helper.make_graph(nodes, NAME, [x], [clean], weights)
-    opset = helper.make_opsetid("", 17)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=8, producer_name="asyncred")
-    properties = {
-        "asyncred.name": NAME,
-        "asyncred.sigma": repr(sigma),
-        "asyncred.output": "image",
-        "asyncred.range": "0,1",
-        "asyncred.license": "BSD-3-Clause",
-    }
-    helper.set_model_props(model, properties)
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
-
-
-def agree(denoiser: Denoiser, path: Path, y: Tensor) -> float:
-    """The largest difference between ONNX Runtime's answer and torch's on y [n, 1, h, w]."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+def checks(denoiser: Denoiser, path: Path, crops: Crops, recipe: Recipe) -> str:
+    """Raises SystemExit where ONNX Runtime's answer is not torch's; else the card, a TOML table."""
+    y, sigma = crops.batch(3), noise_levels(recipe, 1)
     with torch.no_grad():
-        return float(np.abs(session.run(None, {"x": y.numpy()})[0] - denoiser(y).numpy()).max())
+        found = difference(path, y, sigma, denoiser(y, sigma))
+    if found > 1e-5:
+        raise SystemExit(f"{path}: differs by {found:.1e} from the network it was made from")
+    content = path.read_bytes()
+    card = {
+        "file": path.name,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "parameters": sum(weight.numel() for weight in denoiser.parameters()),
+        "difference_to_torch": float(f"{found:.1e}"),
+        **vars(recipe),
+        "network": recipe.describe_network(),
+    }
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in card.items())
+
+
+def _toml(value: object) -> str:
+    return str(list(value)) if isinstance(value, tuple) else repr(value).replace("'", '"')
+
+
+def fits_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 faster than float32."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Train a denoiser and write it as ONNX.",
+        description="Train a denoiser and write it as ONNX, with a card.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--out", type=Path, required=True, help=f"folder that gets {NAME}.onnx")
+    add("name", nargs="?", choices=sorted(RECIPES), help="of the recipe")
+    add("--out", type=Path, required=True, help="folder that gets NAME.onnx and NAME.toml")
     add("--data", type=Path, default=CACHE / "photographs", help="folder of the photographs")
-    add("--checkpoint", type=Path, default=CACHE / f"{NAME}.pt", help="weights saved on the way")
-    add("--init", type=Path, help="checkpoint to start from; with --steps 0 only exported")
-    add("--sigma", type=float, default=5 / 255, help="noise level")
-    add("--steps", type=int, default=24000, help="of Adam")
+    add("--checkpoints", type=Path, default=CACHE / "checkpoints", help="folder of weights")
+    add("--init", type=Path, help="checkpoint or ONNX file to start from")
+    add("--steps", type=int, help="of the optimizer, other than the recipe's")
+    add("--rate", type=float, help="largest learning rate, other than the recipe's")
     add("--minutes", type=float, default=math.inf, help="shorten the schedule to this time")
-    add("--batch", type=int, default=8, help="crops a step")
-    add("--side", type=int, default=64, help="side of a crop, pixels")
-    add("--rate", type=float, default=1e-3, help="largest learning rate")
-    add("--ema", type=float, default=0.999, help="decay of the running mean of the weights")
-    add("--jacobian", type=float, default=0.0, help="weight of the penalty on |J_D| > 1 - eps")
-    add("--eps", type=float, default=0.02, help="margin of the penalty")
-    add("--iterations", type=int, default=5, help="power iterations of the penalty")
-    add("--points", type=int, default=4, help="crops of a batch that the penalty sees")
     add("--threads", type=int, default=2, help="of torch")
     add("--seed", type=int, default=0, help="of the weights, the crops and the noise")
-    add("--smoke", action="store_true", help="43 steps, 3 with the penalty; checkpoint in --out")
+    add("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="hidden layers")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--smoke", action="store_true", help="all of it in miniature; takes no name")
     options = parser.parse_args(arguments)
+    if (options.name is None) != options.smoke:
+        parser.error("a name, or --smoke")
     if options.smoke and options.out.resolve() == Path(__file__).resolve().parent:
-        parser.error("--smoke does not write beside the shipped model: give another --out")
+        parser.error("--smoke does not write beside the shipped models: give another --out")
     return options
+
+
+def make(name: str, recipe: Recipe, options: argparse.Namespace) -> None:
+    """Train one model; write NAME.onnx and NAME.toml."""
+    torch.manual_seed(options.seed)
+    photographs = [load(p, options.data) for p in _listed(options)]
+    crops = Crops(photographs, recipe.side, np.random.default_rng(options.seed))
+    denoiser = recipe.network()
+    if start := _start(recipe, options):
+        weights = read_weights(start)
+        if not recipe.conditional:
+            weights = at_level(weights, recipe.sigma[0] / 255)
+        denoiser.load_state_dict(weights)
+    wanted = options.dtype
+    if wanted == "bfloat16" or (wanted == "auto" and fits_bfloat16()):
+        denoiser.dtype = torch.bfloat16
+    options.checkpoints.mkdir(parents=True, exist_ok=True)
+
+    def save(d: Denoiser) -> None:
+        torch.save(d.state_dict(), options.checkpoints / f"{name}.pt")
+
+    denoiser = train(denoiser, crops, recipe, minutes=options.minutes, save=save)
+    path = options.out / f"{name}.onnx"
+    write_onnx(denoiser, name, recipe, path)
+    path.with_suffix(".toml").write_text(checks(denoiser, path, crops, recipe))
+    print(f"wrote {path}")
+
+
+def _listed(options: argparse.Namespace) -> list[Photograph]:
+    """The training photographs; those of the small packages for --smoke."""
+    return [p for p in listed() if p.package in SMALL or not options.smoke]
+
+
+def _start(recipe: Recipe, options: argparse.Namespace) -> Path | None:
+    """The weights to start from: --init, the recipe's checkpoint, the shipped model, or none."""
+    if options.init or not recipe.init:
+        chosen: Path | None = options.init
+        return chosen
+    shipped = Path(__file__).with_name(f"{recipe.init}.onnx")
+    for path in (options.checkpoints / f"{recipe.init}.pt", options.out / shipped.name, shipped):
+        if path.exists():
+            return path
+    raise SystemExit(f"starts from {recipe.init}: train that first")
 
 
 def main() -> None:
     options = parse()
-    torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
+    torch.set_default_device(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.smoke:
-        options.steps, options.checkpoint = 40, options.out / f"{NAME}.pt"
-    for package in {p.package for p in listed()}:
+    for package in {p.package for p in _listed(options)}:
         fetch(package, options.data)
-    photographs = [load(p, options.data) for p in listed()]
-    pixels = sum(p.numel() for p in photographs)
-    print(f"{len(photographs)} photographs, {pixels / 1e6:.1f} million pixels", flush=True)
-    crops = Crops(photographs, options.side, np.random.default_rng(options.seed))
-
-    def save(d: Denoiser) -> None:
-        options.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(d.state_dict(), options.checkpoint)
-
-    denoiser = Denoiser(options.sigma)
-    if options.init:
-        denoiser.load_state_dict(torch.load(options.init, weights_only=True))
-    if options.steps > 0:
-        denoiser = train(denoiser, crops, options, save)
     if options.smoke:
-        options.steps, options.jacobian = 3, 1.0
-        denoiser = train(denoiser, crops, options, save)
-    path = options.out / f"{NAME}.onnx"
-    export(denoiser, options.sigma, path)
-    difference = agree(denoiser, path, crops.batch(3))
-    print(f"{path}: ONNX Runtime and torch differ by at most {difference:.1e}")
-    if difference > 1e-5:
-        raise SystemExit("the ONNX file does not agree with the network it was made from")
+        options.checkpoints = options.out
+        told = Recipe((0, 50), partial(Stack, 8, (1, 2, 1), conditional=True), 30, batch=4, side=32)
+        make("smoke", told, options)
+        fixed = replace(
+            told, sigma=(5, 5), network=partial(Stack, 8, (1, 2, 1)), init="smoke", penalty=1.0
+        )
+        make("smoke-nonexpansive", replace(fixed, steps=10), options)
+        make("smoke-quality", replace(told, network=partial(UNet, 8, 8, 1)), options)
+        return
+    recipe = RECIPES[options.name]
+    chosen = {key: getattr(options, key) for key in ("steps", "rate")}
+    recipe = replace(recipe, **{key: value for key, value in chosen.items() if value is not None})
+    make(options.name, recipe, options)
 
 
 if __name__ == "__main__":

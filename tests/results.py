@@ -18,7 +18,7 @@ PROVENANCE = {
     "command": "asyncred run p.h5 -o r.h5",
     "input": "/data/p.h5",
     "input_sha256": "0" * 64,
-    "denoiser": "dncnn7-s5.onnx",
+    "denoiser": "fast-s5.onnx",
     "halo": 7,
     "halo_exact": True,
     "ranks": 2,

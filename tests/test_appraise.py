@@ -34,7 +34,7 @@ def test_gflop_per_pixel(make, products, tmp_path):
 
 
 def test_shipped_denoiser():
-    model = find_model("dncnn7-s5")
+    model = find_model("fast-s5")
     assert gflop_per_pixel(model) == pytest.approx(2e-9 * DNCNN7)
     quality = photograph_quality(model)
     assert quality.sigma == pytest.approx(5 / 255, rel=1e-3)

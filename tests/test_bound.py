@@ -114,7 +114,7 @@ def test_layers_of_denoisers(make, low, high, tmp_path):
 
 
 def test_shipped_denoiser_has_a_bound():
-    assert 10 < certified_bound(find_model("dncnn7-s5")) < 1e6
+    assert 10 < certified_bound(find_model("fast-s5")) < 1e6
 
 
 UNKNOWN = {

@@ -120,8 +120,8 @@ def test_show(tmp_path, ok, refused):
 
 
 def test_models(tmp_path, ok):
-    assert "dncnn7-s5: sigma 5/255, halo 7, " in ok("models")
-    out = ok("models", "dncnn7-s5")
+    assert "fast-s5: sigma 5/255, halo 7, " in ok("models")
+    out = ok("models", "fast-s5")
     assert "returns the image" in out and "halo 7 pixels" in out and ": exact" in out
     assert "0.00021 GFLOP per pixel" in out and "PSNR 34.17 dB, denoised 38.5" in out
     assert "at 9 points, from below (derivative of the graph); expansive there" in out
@@ -169,7 +169,7 @@ def test_version_and_help(ok):
         (["check", "old", "-n", "0"], "-n: is '0', expected an integer >= 1"),
         (["show", "no.h5"], "no.h5: no such file"),
         (["show", "old"], "old: not an HDF5 file"),
-        (["models", "nothing"], "nothing: no such file, nor a shipped denoiser (dncnn7-s5"),
+        (["models", "nothing"], "nothing: no such file, nor a shipped denoiser (fast-s5"),
         (["models", "old"], "old: expected an ONNX model"),
     ],
 )
@@ -209,7 +209,7 @@ def test_noise_level(problem, tmp_path, ok, refused):
         line = refused(*command, "--sigma", "60")
         assert f"{network}: --sigma is 60, expected 1 to 50" in line
         assert "--sigma: is '0', expected a number > 0" in refused(*command, "--sigma", "0")
-    assert "--sigma is 3, expected none" in refused("models", "dncnn7-s5", "--sigma", "3")
+    assert "--sigma is 3, expected none" in refused("models", "fast-s5", "--sigma", "3")
     assert "--sigma is for one denoiser" in refused("models", "--sigma", "3")
 
 

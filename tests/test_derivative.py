@@ -187,6 +187,7 @@ CASES = {
     "Resize, sizes": one("Resize", "", "", "size", mode="cubic"),
     "ReduceSum": one("ReduceSum", "axis1"),
     "ReduceSum, of all": one("ReduceSum", keepdims=0),
+    "ReduceSumSquare": one("ReduceSumSquare", axes=[1]),
     "ReduceMean": one("ReduceMean", axes=[1]),
     "ReduceMean, no axes kept": one("ReduceMean", axes=[-1, 1], keepdims=0),
     "GlobalAveragePool": one("GlobalAveragePool"),

@@ -134,7 +134,7 @@ def test_finite_differences_where_a_rule_does_not_fit_the_point(tmp_path):
 
 
 def test_seed():
-    model = find_model("dncnn7-s5")
+    model = find_model("fast-s5")
     x = load_image("camera")[208:240, 208:240]
     values = {jacobian_norm(model, x, steps=5, seed=seed) for seed in (0, 0, 1)}
     assert len(values) == 2
@@ -142,7 +142,7 @@ def test_seed():
 
 def test_shipped_denoiser_expands_on_the_photograph():
     """The derivative agrees with secants, and its norm is above 1: the card says so."""
-    model = find_model("dncnn7-s5")
+    model = find_model("fast-s5")
     x = load_image("camera")[208:272, 208:272]
     J = DenoiserJacobian(model)
     apply, adjoint = J.products(x)

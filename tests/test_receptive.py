@@ -34,6 +34,15 @@ WEIGHTS = {
     "sizes": np.array([1, 1, 80, 80]),
     "matrix": kernel(80, 80),
     "two": np.ones(2, np.float32),
+    "spread": kernel(2, 1, 3, 3),
+    "cells": kernel(3, 1, 2, 2),
+    "back": kernel(3, 1, 2, 2),
+    "bytes": np.full((1, 1, 3, 3), 100, np.int8),
+    "step": np.array(1e-3, np.float32),
+    "channels": np.array([1]),
+    "rows": np.array([2]),
+    "first": np.array([0]),
+    "second": np.array([1]),
 }
 
 
@@ -102,6 +111,10 @@ BOUNDED = {
         3,
         2,
     ),
+    "channels summed": (chain(conv("spread"), ("ReduceSum", ["channels"], {})), 1, 1),
+    "norm of channels": (chain(conv("spread"), ("ReduceL2", [], {"axes": [-3]})), 1, 1),
+    "one channel": (chain(conv("spread"), ("Slice", ["first", "second", "channels"], {})), 1, 1),
+    "cells and back": (chain(("Conv", ["cells"], {}), ("ConvTranspose", ["back"], {})), 1, 1),
 }
 BOUNDED["residual"] = (
     [
@@ -110,6 +123,16 @@ BOUNDED["residual"] = (
         make_node("Sub", ["x", "t1"], ["y"]),
     ],
     2,
+    1,
+)
+BOUNDED["int8 weights"] = (
+    [
+        make_node("DequantizeLinear", ["bytes", "step"], ["weights"]),
+        make_node("QuantizeLinear", ["x", "step"], ["q"]),
+        make_node("DequantizeLinear", ["q", "step"], ["d"]),
+        make_node("Conv", ["d", "weights"], ["y"], pads=[1] * 4),
+    ],
+    1,
     1,
 )
 BOUNDED["branches"] = (
@@ -168,6 +191,10 @@ UNBOUNDED = {
         DOWN, resize("twice", "linear", coordinate_transformation_mode="align_corners")
     ),
     "same with strides": chain(conv(), conv(strides=[2, 2], auto_pad="SAME_UPPER")),
+    "rows summed": chain(conv(), ("ReduceSum", ["rows"], {})),
+    "all summed": chain(conv(), ("ReduceMean", [], {})),
+    "channels dropped": chain(conv(), ("ReduceMax", [], {"axes": [1], "keepdims": 0})),
+    "rows cut": chain(conv(), ("Slice", ["first", "second", "rows"], {})),
     "wrap": chain(conv(), ("Pad", ["pad1"], {"mode": "wrap"}), VALID),
     "resolutions": [
         *chain(conv(), DOWN)[:1],

@@ -23,10 +23,10 @@ def operator(grid, seed=0):
     return BlockRandom(matrices, y, shapes=shapes, threads=1)
 
 
-@pytest.fixture(params=["dncnn7-s5", "smoothing", "u_net"])
+@pytest.fixture(params=["fast-s5", "smoothing", "u_net"])
 def G(request, tmp_path):
     path = {
-        "dncnn7-s5": lambda: model_path("dncnn7-s5"),
+        "fast-s5": lambda: model_path("fast-s5"),
         "smoothing": lambda: smoothing(tmp_path / "network.onnx"),
         "u_net": lambda: u_net(tmp_path / "network.onnx"),
     }[request.param]()

@@ -16,7 +16,7 @@ def test_summary(tmp_path):
     for words in (
         "result.h5: 26x34, complete, stopped by budget",
         "async on 2 ranks",
-        "dncnn7-s5.onnx (halo 7)",
+        "fast-s5.onnx (halo 7)",
         "48 updates in 1.5 s (32.0/s), per block 0 to 15, mean delay 0.90, rest 25.0 %",
         f"SNR {before:.2f} dB before, {after:.2f} dB after",
     ):
@@ -26,7 +26,7 @@ def test_summary(tmp_path):
 def test_summary_of_a_conditional_denoiser(tmp_path):
     parameters = {**PROVENANCE["parameters"], "sigma": 7.5}
     path = example(tmp_path / "r.h5", provenance={**PROVENANCE, "parameters": parameters})
-    assert "dncnn7-s5.onnx (sigma 7.5/255, halo 7)" in summary(read_result(path))
+    assert "fast-s5.onnx (sigma 7.5/255, halo 7)" in summary(read_result(path))
 
 
 def test_summary_of_less(tmp_path):

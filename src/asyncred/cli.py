@@ -18,7 +18,7 @@ PARALLEL = ("run", "demo")
 """The commands that are started with mpirun; no other touches MPI."""
 
 RUN_FLAGS: dict[str, str] = {
-    "denoiser": "shipped denoiser or ONNX file (dncnn7-s5)",
+    "denoiser": "shipped denoiser or ONNX file (fast-s5)",
     "denoiser-output": "what it returns: image, noise or auto (auto: the file's metadata or a try)",
     "denoiser-range": "LOW:HIGH, the network's values for black and white (0:1)",
     "sigma": "noise level, in units of 1/255, of a network that takes one (the file's)",
@@ -238,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "-n", dest="ranks", type=_typed(integer("an integer >= 1", low=1)), default=1, help="ranks"
     )
-    check.add_argument("--denoiser", default="dncnn7-s5", help=RUN_FLAGS["denoiser"])
+    check.add_argument("--denoiser", default="fast-s5", help=RUN_FLAGS["denoiser"])
     check.add_argument("--sigma", type=_typed(noise_level), help=RUN_FLAGS["sigma"])
     check.add_argument("--index", type=_typed(integer("an integer >= 0")), help=RUN_FLAGS["index"])
     check.set_defaults(command=_check)

@@ -33,7 +33,7 @@ class RunConfig:
 
     problem: Path
     output: Path
-    denoiser: str = "dncnn7-s5"
+    denoiser: str = "fast-s5"
     denoiser_output: str = "auto"
     denoiser_range: tuple[float, float] | None = None
     sigma: float | None = None

@@ -80,6 +80,8 @@ def receptive_field(model: onnx.ModelProto) -> ReceptiveField:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         if node.op_type == "Constant" and "value" in attributes:
             constants[node.output[0]] = numpy_helper.to_array(attributes["value"])
+        if node.op_type == "DequantizeLinear" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]  # of a kernel the shape counts
         seen = [spans[name] for name in node.input if name in spans]
         if not seen or node.op_type in _SHAPES_ONLY:
             continue
@@ -263,6 +265,21 @@ def _space_to_depth(
     return rows, cols
 
 
+def _over_channels(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
+) -> _Spans:
+    """A Reduce or Slice, pointwise as long as it leaves the image axes alone."""
+    place = 3 if node.op_type == "Slice" else 1
+    axes = attributes.get("axes")
+    if axes is None and len(node.input) > place:
+        axes = constants.get(node.input[place])
+    if axes is None or any(int(axis) not in (1, -3) for axis in axes):
+        raise _unbounded(node, "works along another axis than the channels")
+    if not attributes.get("keepdims", 1):
+        raise _unbounded(node, "drops an axis")
+    return spans
+
+
 _RULES: dict[str, Callable[[onnx.NodeProto, dict[str, Any], dict[str, Any], _Spans], _Spans]] = {
     "Conv": _conv,
     "FusedConv": _conv,
@@ -274,4 +291,12 @@ _RULES: dict[str, Callable[[onnx.NodeProto, dict[str, Any], dict[str, Any], _Spa
     "Upsample": _resize,
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,
+    "Slice": _over_channels,
+    "ReduceL1": _over_channels,
+    "ReduceL2": _over_channels,
+    "ReduceMax": _over_channels,
+    "ReduceMean": _over_channels,
+    "ReduceMin": _over_channels,
+    "ReduceSum": _over_channels,
+    "ReduceSumSquare": _over_channels,
 }

@@ -26,7 +26,7 @@ CALL = 0.3  # seconds inside one denoiser call
 def main() -> None:
     comm = MPI.COMM_WORLD
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 6.0
-    path = model_path("dncnn7-s5")
+    path = model_path("fast-s5")
     assert path is not None
     D = OnnxDenoiser(inspect_denoiser(path), threads=1)
     grid = BlockGrid((160, 80), (80, 80))

@@ -95,7 +95,7 @@ def _separable(node: Node, k: int) -> LinearMap:
 
 
 def _sum(node: Node, k: int) -> LinearMap:
-    """Of ReduceSum, ReduceMean, GlobalAveragePool: a sum over axes, times a number."""
+    """Of ReduceSum, ReduceSumSquare, ReduceMean, GlobalAveragePool: a sum over axes, scaled."""
     x, given = node.value(0), node.given(1)
     axes = node.get("axes", None) if given is None else given.tolist()
     if node.proto.op_type == "GlobalAveragePool":
@@ -105,7 +105,9 @@ def _sum(node: Node, k: int) -> LinearMap:
     summed = {axis % x.ndim for axis in axes}
     kept = tuple(1 if axis in summed else side for axis, side in enumerate(x.shape))
     maps: list[LinearMap] = [Adjoint(Broadcast(kept, x.shape)), Reshape(kept, node.y.shape)]
-    if node.proto.op_type != "ReduceSum":
+    if node.proto.op_type == "ReduceSumSquare":
+        maps.insert(0, Scale(2 * x))
+    elif node.proto.op_type != "ReduceSum":
         maps.append(Scale(np.array(node.y.size / x.size)))
     return Chain(tuple(maps))
 
@@ -154,7 +156,7 @@ RULES: dict[str, Callable[[Node, int], LinearMap]] = {
     **dict.fromkeys(SLOPES, _elementwise),
     **dict.fromkeys(_REARRANGING, _rearrangement),
     **dict.fromkeys(["AveragePool", "Resize", "Upsample"], _separable),
-    **dict.fromkeys(["ReduceSum", "ReduceMean", "GlobalAveragePool"], _sum),
+    **dict.fromkeys(["ReduceSum", "ReduceSumSquare", "ReduceMean", "GlobalAveragePool"], _sum),
     "MaxPool": _max_pool,
     "Concat": _concat,
     "Conv": _conv,

@@ -1,0 +1,157 @@
+"""Networks of networks.py as ONNX files, and back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from networks import Denoiser, Stack, UNet
+from recipes import Recipe
+
+
+class _Graph:
+    """Nodes and weights; each verb adds a node and returns the name of what it computes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.weights: list[TensorProto] = []
+
+    def node(self, kind: str, *inputs: str, name: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
+        return name
+
+    def constant(self, name: str, value: Any) -> str:
+        self.weights.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def conv(self, r: str, module: nn.Module, name: str) -> str:
+        assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+        kind = "Conv" if isinstance(module, nn.Conv2d) else "ConvTranspose"
+        names = [
+            self.constant(f"{name}.{part}", value.detach().cpu().contiguous().numpy())
+            for part, value in module.named_parameters()
+        ]
+        reach = {
+            "pads": [int(p) for p in module.padding] * 2,
+            "dilations": list(module.dilation),
+            "strides": list(module.stride),
+            "kernel_shape": list(module.kernel_size),
+        }
+        return self.node(kind, r, *names, name=name, **reach)
+
+    def relu(self, r: str) -> str:
+        return self.node("Relu", r, name=f"{r}.relu")
+
+    def told(self, r: str, channels: int) -> str:
+        """r with a channel more, sigma everywhere."""
+        parts = self.constant("parts", np.array([1, channels - 1])) if channels > 1 else ""
+        first = r
+        if parts:
+            self.nodes.append(helper.make_node("Split", [r, parts], ["first", "rest"], axis=1))
+            first = "first"
+        zeros = self.node("Sub", first, first, name="zeros")
+        level = self.node("Add", zeros, "sigma", name="level")
+        return self.node("Concat", r, level, name="told", axis=1)
+
+
+def write_onnx(denoiser: Denoiser, name: str, recipe: Recipe, path: Path) -> None:
+    """Write D, opset 17, weights inside: x [n, 1, h, w] float32 to clean, same shape.
+
+    A network that is told the noise level has a second input, sigma [1], in the unit of x.
+    """
+    graph = _Graph()
+    r = _stack(graph, denoiser) if isinstance(denoiser, Stack) else _u_net(graph, denoiser)
+    graph.node("Sub", "x", r, name="clean")
+    free = ["n", 1, "h", "w"]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, free)]
+    if denoiser.conditional:
+        inputs.append(helper.make_tensor_value_info("sigma", TensorProto.FLOAT, [1]))
+    clean = helper.make_tensor_value_info("clean", TensorProto.FLOAT, free)
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, name, inputs, [clean], graph.weights),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+        producer_name="asyncred",
+    )
+    helper.set_model_props(model, _properties(name, recipe))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _stack(graph: _Graph, denoiser: Stack) -> str:
+    r = graph.told("x", 1) if denoiser.conditional else "x"
+    for k, convolution in enumerate(denoiser.convolutions):
+        r = graph.conv(r, convolution, f"convolutions.{k}")
+        if k < len(denoiser.convolutions) - 1:
+            r = graph.relu(r)
+    return r
+
+
+def _u_net(graph: _Graph, denoiser: UNet) -> str:
+    def blocks(r: str, name: str) -> str:
+        for k, block in enumerate(getattr(denoiser, name)):
+            inner = graph.relu(graph.conv(r, block.first, f"{name}.{k}.first"))
+            inner = graph.conv(inner, block.second, f"{name}.{k}.second")
+            r = graph.node("Add", r, inner, name=f"{name}.{k}")
+        return r
+
+    r = graph.node("SpaceToDepth", "x", name="folded", blocksize=2)
+    r = blocks(graph.conv(graph.told(r, 4), denoiser.head, "head"), "before")
+    inner = blocks(graph.conv(r, denoiser.down, "down"), "middle")
+    r = graph.node("Add", r, graph.conv(inner, denoiser.up, "up"), name="joined")
+    r = graph.conv(blocks(r, "after"), denoiser.tail, "tail")
+    return graph.node("DepthToSpace", r, name="noise", blocksize=2)
+
+
+def _properties(name: str, recipe: Recipe) -> dict[str, str]:
+    low, high = (sigma / 255 for sigma in recipe.sigma)
+    properties = {
+        "asyncred.name": name,
+        "asyncred.sigma": repr(5 / 255 if recipe.conditional else high),
+        "asyncred.output": "image",
+        "asyncred.range": "0,1",
+        "asyncred.license": "BSD-3-Clause",
+    }
+    if recipe.conditional:
+        properties["asyncred.sigma_range"] = f"{low!r},{high!r}"
+    return properties
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of a network, for `load_state_dict`, from an ONNX file or a checkpoint."""
+    if path.suffix != ".onnx":
+        weights: dict[str, Tensor] = torch.load(path, weights_only=True)
+        return weights
+    stored = onnx.load(path).graph.initializer
+    return {
+        w.name: torch.from_numpy(numpy_helper.to_array(w).copy())
+        for w in stored
+        if w.name.endswith((".weight", ".bias"))
+    }
+
+
+def at_level(weights: dict[str, Tensor], sigma: float) -> dict[str, Tensor]:
+    """The weights of a conditional Stack for one noise level: its channel put into a bias.
+
+    Not the same function at the border of the image, where that channel ends and the bias does
+    not. Weights of a network that is not told are left alone.
+    """
+    first, bias = (weights[f"convolutions.0.{part}"] for part in ("weight", "bias"))
+    if first.shape[1] == 1:
+        return weights
+    told = bias + sigma * first[:, 1].sum((1, 2))
+    return {**weights, "convolutions.0.weight": first[:, :1], "convolutions.0.bias": told}
+
+
+def difference(path: Path, y: Tensor, sigma: Tensor, clean: Tensor) -> float:
+    """The largest difference between ONNX Runtime's D(y) and ``clean``, all [n, 1, h, w]."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    inputs = {"x": y.cpu().numpy(), "sigma": sigma.cpu().numpy().reshape(-1)[:1]}
+    wanted = {value.name: inputs[value.name] for value in session.get_inputs()}
+    found: np.ndarray = session.run(None, wanted)[0]
+    return float(np.abs(found - clean.cpu().numpy()).max())

@@ -1,0 +1,52 @@
+"""What each trained model is: its network, its noise, and how long it was trained."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from networks import Stack, UNet
+
+PLAIN = (1, 1, 1, 1, 1, 1, 1)
+DILATED = (1, 2, 3, 4, 3, 2, 1)
+"""Those of Zhang et al. (2017): a radius of 16 pixels in seven layers."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One model. Noise levels are in units of 1/255, sides in pixels."""
+
+    sigma: tuple[float, float]
+    """Lowest and highest noise level; the network is told which where they differ."""
+    network: partial[Stack] | partial[UNet]
+    steps: int
+    """Of the optimizer."""
+    batch: int = 4
+    side: int = 64
+    """Of a crop."""
+    rate: float = 0.02
+    """Largest learning rate of Muon; Adam's is a tenth of it."""
+    init: str = ""
+    """The recipe whose weights it starts from."""
+    penalty: float = 0.0
+    """Weight of the penalty on |J_D|_2 > 1 - margin."""
+    margin: float = 0.02
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the network has a second input, sigma."""
+        return self.sigma[0] < self.sigma[1]
+
+    def describe_network(self) -> str:
+        """As it would be called: ``Stack(64, (1, 2, 1))``."""
+        return f"{self.network.func.__name__}({', '.join(map(str, self.network.args))})"
+
+
+FAST = partial(Stack, 64, DILATED)
+RECIPES = {
+    "fast": Recipe((3, 30), partial(Stack, 64, DILATED, conditional=True), 10000),
+    "fast-s5": Recipe((5, 5), partial(Stack, 48, PLAIN), 15723),
+    "fast-s10": Recipe((10, 10), FAST, 3000, rate=5e-4, init="fast"),
+    "fast-s15": Recipe((15, 15), FAST, 3000, rate=5e-4, init="fast"),
+    "fast-s25": Recipe((25, 25), FAST, 3000, rate=5e-4, init="fast"),
+    "quality": Recipe((0, 55), partial(UNet, 96, 128, 3), 20000),
+}
+"""By name; the ONNX file is NAME.onnx."""

@@ -1,0 +1,87 @@
+"""The models that are built, not trained: their files, and what their pages prove."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from asyncred.denoiser import EXACT
+from asyncred.grid import BlockGrid
+from asyncred.receptive import ReceptiveField, receptive_field
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
+TV = MODELS / "tv.onnx"
+HALO = 16
+SIGMAS = (1 / 255, 5 / 255, 50 / 255)
+SHAPES = ((2, 2), (2, 7), (5, 3), (31, 33), (64, 48))
+
+
+@pytest.fixture(scope="module")
+def tv():
+    """(y, sigma) -> D(y), both without the package that runs it elsewhere."""
+    session = ort.InferenceSession(TV, providers=["CPUExecutionProvider"])
+
+    def D(y, sigma):
+        feeds = {"x": y[None, None], "sigma": np.array([sigma], np.float32)}
+        return session.run(None, feeds)[0][0, 0]
+
+    return D
+
+
+def test_tv_is_what_its_recipe_builds():
+    spec = importlib.util.spec_from_file_location("tv", MODELS / "tv.py")
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    assert recipe.build() == onnx.load(TV)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_tv_in_windows_is_tv_of_the_whole(tv, sigma):
+    assert receptive_field(onnx.load(TV)) == ReceptiveField(HALO, 1)
+    grid = BlockGrid((75, 98), (24, 20))
+    noise = np.random.default_rng(0).standard_normal(grid.shape)
+    y = (0.5 + sigma * noise).astype(np.float32)
+    whole = tv(y, sigma)
+    for i in range(len(grid)):
+        window = grid.window(i, HALO, 1)
+        tile = tv(np.ascontiguousarray(y[window.region]), sigma)[window.inner]
+        assert np.abs(tile - whole[grid.block(i)]).max() <= EXACT
+
+
+def test_tv_sees_as_far_as_its_halo(tv):
+    y = np.zeros((2 * HALO + 3, 2 * HALO + 3), np.float32)
+    y[HALO + 1, HALO + 1] = 1e-3
+    changed = np.argwhere(tv(y, 0.2) != 0)
+    assert changed.min() == 1 and changed.max() == 2 * HALO + 1
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tv_is_nonexpansive(tv, shape, sigma):
+    rng = np.random.default_rng(0)
+    checkerboard = 1 - 2 * (np.indices(shape).sum(0) % 2)
+    for contrast in (1, 0.05, 0):
+        y = contrast * rng.random(shape, np.float32)
+        for u in (rng.standard_normal(shape), np.ones(shape), checkerboard):
+            for size in (1e-2, 1):
+                z = (y + size * u).astype(np.float32)
+                moved = np.linalg.norm(tv(z, sigma) - tv(y, sigma))
+                assert moved <= (1 + 1e-4) * np.linalg.norm(z - y)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tv_without_noise_is_the_identity(tv, shape):
+    y = np.random.default_rng(0).random(shape, np.float32)
+    assert np.array_equal(tv(y, 0), y)
+    assert np.array_equal(tv(np.zeros(shape, np.float32), 0), np.zeros(shape, np.float32))
+
+
+def test_tv_takes_noise_away(tv):
+    rows, cols = np.mgrid[:96, :96] / 96
+    x = (0.5 + 0.3 * np.sin(5 * rows) * np.cos(4 * cols)).astype(np.float32)
+    for sigma in SIGMAS:
+        e = np.float32(sigma) * np.random.default_rng(0).standard_normal(x.shape, np.float32)
+        assert np.linalg.norm(tv(x + e, sigma) - x) < 0.75 * np.linalg.norm(e)
