@@ -1,4 +1,4 @@
-"""Networks of networks.py as ONNX files, and back."""
+"""The network of networks.py as ONNX files, and back."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from networks import Denoiser, Stack, UNet
+from networks import Stack
 from recipes import Recipe
 
 
@@ -29,44 +29,30 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def conv(self, r: str, module: nn.Module, name: str) -> str:
-        assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
-        kind = "Conv" if isinstance(module, nn.Conv2d) else "ConvTranspose"
+    def conv(self, r: str, module: nn.Conv2d, name: str) -> str:
         names = [
             self.constant(f"{name}.{part}", value.detach().cpu().contiguous().numpy())
             for part, value in module.named_parameters()
         ]
-        reach = {
-            "pads": [int(p) for p in module.padding] * 2,
-            "dilations": list(module.dilation),
-            "strides": list(module.stride),
-            "kernel_shape": list(module.kernel_size),
-        }
-        return self.node(kind, r, *names, name=name, **reach)
+        pads, dilations = [int(p) for p in module.padding] * 2, list(module.dilation)
+        return self.node("Conv", r, *names, name=name, pads=pads, dilations=dilations)
 
     def relu(self, r: str) -> str:
         return self.node("Relu", r, name=f"{r}.relu")
 
-    def told(self, r: str, channels: int) -> str:
-        """r with a channel more, sigma everywhere."""
-        parts = self.constant("parts", np.array([1, channels - 1])) if channels > 1 else ""
-        first = r
-        if parts:
-            self.nodes.append(helper.make_node("Split", [r, parts], ["first", "rest"], axis=1))
-            first = "first"
-        zeros = self.node("Sub", first, first, name="zeros")
-        level = self.node("Add", zeros, "sigma", name="level")
-        return self.node("Concat", r, level, name="told", axis=1)
+    def told(self, x: str) -> str:
+        """x with a second channel, sigma everywhere."""
+        level = self.node("Add", self.node("Sub", x, x, name="zeros"), "sigma", name="level")
+        return self.node("Concat", x, level, name="told", axis=1)
 
 
-def write_onnx(denoiser: Denoiser, name: str, recipe: Recipe, path: Path) -> None:
+def write_onnx(denoiser: Stack, name: str, recipe: Recipe, path: Path) -> None:
     """Write D, opset 17, weights inside: x [n, 1, h, w] float32 to clean, same shape.
 
     A network that is told the noise level has a second input, sigma [1], in the unit of x.
     """
     graph = _Graph()
-    r = _stack(graph, denoiser) if isinstance(denoiser, Stack) else _u_net(graph, denoiser)
-    graph.node("Sub", "x", r, name="clean")
+    graph.node("Sub", "x", _stack(graph, denoiser), name="clean")
     free = ["n", 1, "h", "w"]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, free)]
     if denoiser.conditional:
@@ -84,28 +70,12 @@ def write_onnx(denoiser: Denoiser, name: str, recipe: Recipe, path: Path) -> Non
 
 
 def _stack(graph: _Graph, denoiser: Stack) -> str:
-    r = graph.told("x", 1) if denoiser.conditional else "x"
+    r = graph.told("x") if denoiser.conditional else "x"
     for k, convolution in enumerate(denoiser.convolutions):
         r = graph.conv(r, convolution, f"convolutions.{k}")
         if k < len(denoiser.convolutions) - 1:
             r = graph.relu(r)
     return r
-
-
-def _u_net(graph: _Graph, denoiser: UNet) -> str:
-    def blocks(r: str, name: str) -> str:
-        for k, block in enumerate(getattr(denoiser, name)):
-            inner = graph.relu(graph.conv(r, block.first, f"{name}.{k}.first"))
-            inner = graph.conv(inner, block.second, f"{name}.{k}.second")
-            r = graph.node("Add", r, inner, name=f"{name}.{k}")
-        return r
-
-    r = graph.node("SpaceToDepth", "x", name="folded", blocksize=2)
-    r = blocks(graph.conv(graph.told(r, 4), denoiser.head, "head"), "before")
-    inner = blocks(graph.conv(r, denoiser.down, "down"), "middle")
-    r = graph.node("Add", r, graph.conv(inner, denoiser.up, "up"), name="joined")
-    r = graph.conv(blocks(r, "after"), denoiser.tail, "tail")
-    return graph.node("DepthToSpace", r, name="noise", blocksize=2)
 
 
 def _properties(name: str, recipe: Recipe) -> dict[str, str]:

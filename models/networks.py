@@ -1,7 +1,7 @@
-"""The networks that are trained here, and the Jacobian of what the simpler one computes.
+"""The network that is trained here, and the Jacobian of what it computes.
 
     y        noisy image, gray, values in [0, 1]          [n, 1, h, w] float32
-    sigma    its noise level, in the same unit, for a network that is told  [n, 1, 1, 1]
+    sigma    its noise level, in the same unit, where it is told so  [n, 1, 1, 1]
     R        the network, an estimate of the noise        as y
     D        y - R(y), the denoiser; J_D its Jacobian
 
@@ -18,17 +18,6 @@ from torch.nn import functional
 
 Signs = list[Tensor]
 """Of each hidden layer: whether its ReLU lets through; [n, channels, h, w] bool."""
-
-SMALL = 0.02
-"""R starts at about this size, which is that of the noise it is to find."""
-
-
-def _initialize(convolutions: Sequence[nn.Module], last: nn.Conv2d) -> None:
-    for convolution in convolutions:
-        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-        nn.init.zeros_(convolution.bias)
-    with torch.no_grad():
-        last.weight.mul_(SMALL)
 
 
 class Stack(nn.Module):
@@ -48,7 +37,11 @@ class Stack(nn.Module):
             nn.Conv2d(a, b, 3, padding=dilation, dilation=dilation)
             for (a, b), dilation in zip(itertools.pairwise(widths), dilations, strict=True)
         )
-        _initialize(list(self.convolutions), self.convolutions[-1])
+        for convolution in self.convolutions:
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            nn.init.zeros_(convolution.bias)
+        with torch.no_grad():  # R starts small, at about the size of the noise it is to find
+            self.convolutions[-1].weight.mul_(0.02)
 
     def forward(self, y: Tensor, sigma: Tensor | None = None) -> Tensor:
         """D(y)."""
@@ -97,64 +90,6 @@ class Stack(nn.Module):
 
     def _dtype(self, k: int) -> torch.dtype:
         return self.dtype if k > 0 else torch.float32
-
-
-class UNet(nn.Module):
-    """R: residual blocks at a half and a quarter of the resolution, told the noise level.
-
-    The image is folded into the four images of its even and odd rows and columns first (Zhang et
-    al., "FFDNet", 2018); the blocks are those of DRUNet (Zhang et al., "Plug-and-play image
-    restoration with deep denoiser prior", 2021). Sides are multiples of 4.
-    """
-
-    conditional = True
-
-    def __init__(self, half: int, quarter: int, blocks: int) -> None:
-        super().__init__()
-        self.dtype = torch.float32
-        self.head = nn.Conv2d(5, half, 3, padding=1)
-        self.before = nn.ModuleList(_Block(half) for _ in range(1))
-        self.down = nn.Conv2d(half, quarter, 2, stride=2)
-        self.middle = nn.ModuleList(_Block(quarter) for _ in range(blocks))
-        self.up = nn.ConvTranspose2d(quarter, half, 2, stride=2)
-        self.after = nn.ModuleList(_Block(half) for _ in range(1))
-        self.tail = nn.Conv2d(half, 4, 3, padding=1)
-        _initialize([self.head, self.down, self.up, self.tail], self.tail)
-
-    def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
-        """D(y)."""
-        r = functional.pixel_unshuffle(y, 2)
-        r = self.head(torch.cat([r, sigma.expand(len(r), 1, *r.shape[2:])], 1))
-        with torch.autocast(y.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            r = r.to(self.dtype)
-            for block in self.before:
-                r = block(r)
-            inner = self.down(r)
-            for block in self.middle:
-                inner = block(inner)
-            r = r + self.up(inner)
-            for block in self.after:
-                r = block(r)
-            r = self.tail(r)
-        return y - functional.pixel_shuffle(r.float(), 2)
-
-
-class _Block(nn.Module):
-    """r + B relu(A r): two 3x3 convolutions."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        _initialize([self.first, self.second], self.second)
-        with torch.no_grad():  # near the identity, though not as near as R is to 0
-            self.second.weight.mul_(0.2 / SMALL)
-
-    def forward(self, r: Tensor) -> Tensor:
-        return r + self.second(torch.relu(self.first(r)))
-
-
-Denoiser = Stack | UNet
 
 
 def unit(u: Tensor) -> Tensor:

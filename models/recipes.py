@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from functools import partial
 
-from networks import Stack, UNet
+from networks import Stack
 
 PLAIN = (1, 1, 1, 1, 1, 1, 1)
 DILATED = (1, 2, 3, 4, 3, 2, 1)
 """Those of Zhang et al. (2017): a radius of 16 pixels in seven layers."""
+DEEP = (1, 1, 2, 2, 3, 4, 4, 3, 2, 2, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Recipe:
 
     sigma: tuple[float, float]
     """Lowest and highest noise level; the network is told which where they differ."""
-    network: partial[Stack] | partial[UNet]
+    network: partial[Stack]
     steps: int
     """Of the optimizer."""
     batch: int = 4
@@ -42,11 +43,10 @@ class Recipe:
 
 FAST = partial(Stack, 64, DILATED)
 RECIPES = {
-    "fast": Recipe((3, 30), partial(Stack, 64, DILATED, conditional=True), 10000),
-    "fast-s5": Recipe((5, 5), partial(Stack, 48, PLAIN), 15723),
-    "fast-s10": Recipe((10, 10), FAST, 3000, rate=5e-4, init="fast"),
-    "fast-s15": Recipe((15, 15), FAST, 3000, rate=5e-4, init="fast"),
-    "fast-s25": Recipe((25, 25), FAST, 3000, rate=5e-4, init="fast"),
-    "quality": Recipe((0, 55), partial(UNet, 96, 128, 3), 20000),
+    "fast-s5": Recipe((5, 5), partial(Stack, 48, PLAIN), 10679),
+    "fast-s10": Recipe((10, 10), FAST, 10679),
+    "fast-s15": Recipe((15, 15), FAST, 10679),
+    "fast-s25": Recipe((25, 25), FAST, 10679),
+    "quality": Recipe((0, 55), partial(Stack, 64, DEEP, conditional=True), 20000),
 }
 """By name; the ONNX file is NAME.onnx."""

@@ -10,8 +10,7 @@ the noise y - x. It is there where the recipe asks for it, over the hardest poin
 (``HardPoints``). Muon (Jordan et al. 2024: each step orthogonalized) for the hidden layers, Adam
 for the others, with a cosine decay; what is kept is the running mean of the weights.
 
---smoke does all of it in miniature: three networks, one of them with the penalty; export, checks
-and cards.
+--smoke does all of it in miniature: two networks, one with the penalty; export, checks and cards.
 """
 
 import argparse
@@ -30,7 +29,7 @@ import torch
 from torch import Tensor
 
 from export import at_level, difference, read_weights, write_onnx
-from networks import Denoiser, Signs, Stack, UNet, power_iteration, unit
+from networks import Signs, Stack, power_iteration, unit
 from photographs import Crops, Photograph, fetch, listed, load
 from recipes import RECIPES, Recipe
 
@@ -79,7 +78,7 @@ class Optimizer:
     The weights are in channels-last order, so that the matrices are views of them.
     """
 
-    def __init__(self, denoiser: Denoiser) -> None:
+    def __init__(self, denoiser: Stack) -> None:
         self._hidden = [p for p in denoiser.parameters() if p.ndim == 4 and min(p.shape[:2]) >= 8]
         self._matrices = [
             torch.nn.Parameter(p.detach().permute(0, 2, 3, 1).flatten(1)) for p in self._hidden
@@ -154,13 +153,13 @@ def penalty(denoiser: Stack, hard: HardPoints, z: Tensor, sigma: Tensor, margin:
 
 
 def train(
-    denoiser: Denoiser,
+    denoiser: Stack,
     crops: Crops,
     recipe: Recipe,
     *,
     minutes: float = math.inf,
-    save: Callable[[Denoiser], None] = lambda mean: None,
-) -> Denoiser:
+    save: Callable[[Stack], None] = lambda mean: None,
+) -> Stack:
     """Run the recipe; the running mean of the weights. ``save`` gets it now and then.
 
     ``minutes`` shortens the schedule to that time: the result then depends on the machine's speed.
@@ -181,14 +180,13 @@ def train(
         error = ((clean - x).square() / (sigma.square() + FLOOR)).mean()
         excess = torch.zeros(())
         if recipe.penalty > 0:
-            assert isinstance(denoiser, Stack)
             z, images = points(x, y, clean.detach(), recipe.side // 2, recipe.batch // 2)
             excess = penalty(denoiser, hard, z, sigma[images], recipe.margin)
         denoiser.zero_grad()
         (error + recipe.penalty * excess).backward()
         torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
         optimizer.step(rate)
-        if step % 200 == 0 and progress < 0.7 and isinstance(denoiser, Stack):
+        if step % 200 == 0 and progress < 0.7:
             revive(denoiser, mean, denoiser.linearized(y, sigma)[1])
         decay = min(EMA, (step + 1) / (step + 10))
         for average, weight in zip(mean.parameters(), denoiser.parameters(), strict=True):
@@ -206,7 +204,7 @@ def train(
     return mean
 
 
-def checks(denoiser: Denoiser, path: Path, crops: Crops, recipe: Recipe) -> str:
+def checks(denoiser: Stack, path: Path, crops: Crops, recipe: Recipe) -> str:
     """Raises SystemExit where ONNX Runtime's answer is not torch's; else the card, a TOML table."""
     y, sigma = crops.batch(3), noise_levels(recipe, 1)
     with torch.no_grad():
@@ -279,7 +277,7 @@ def make(name: str, recipe: Recipe, options: argparse.Namespace) -> None:
         denoiser.dtype = torch.bfloat16
     options.checkpoints.mkdir(parents=True, exist_ok=True)
 
-    def save(d: Denoiser) -> None:
+    def save(d: Stack) -> None:
         torch.save(d.state_dict(), options.checkpoints / f"{name}.pt")
 
     denoiser = train(denoiser, crops, recipe, minutes=options.minutes, save=save)
@@ -321,7 +319,6 @@ def main() -> None:
             told, sigma=(5, 5), network=partial(Stack, 8, (1, 2, 1)), init="smoke", penalty=1.0
         )
         make("smoke-nonexpansive", replace(fixed, steps=10), options)
-        make("smoke-quality", replace(told, network=partial(UNet, 8, 8, 1)), options)
         return
     recipe = RECIPES[options.name]
     chosen = {key: getattr(options, key) for key in ("steps", "rate")}
