@@ -128,7 +128,7 @@ def points(x: Tensor, y: Tensor, clean: Tensor, side: int, n: int) -> tuple[Tens
 
     The clean image or D(y), ``clean``, plus from none to one and a half times the noise.
     """
-    top, left = (2 * int(torch.randint(0, (x.shape[2] - side) // 2 + 1, ())) for _ in "hw")
+    top, left = (int(torch.randint(x.shape[2] - side + 1, ())) for _ in "hw")
     images = torch.randperm(len(x))[:n]
     x, y, clean = (
         image[images, :, top : top + side, left : left + side] for image in (x, y, clean)

@@ -169,7 +169,7 @@ def test_version_and_help(ok):
         (["check", "old", "-n", "0"], "-n: is '0', expected an integer >= 1"),
         (["show", "no.h5"], "no.h5: no such file"),
         (["show", "old"], "old: not an HDF5 file"),
-        (["models", "nothing"], "nothing: no such file, nor a shipped denoiser (fast-s5"),
+        (["models", "nothing"], "nothing: no such file, nor a shipped denoiser ("),
         (["models", "old"], "old: expected an ONNX model"),
     ],
 )
