@@ -1,6 +1,9 @@
 """Runs the same tests on every rank: `mpirun -n N python -m mpi4py -m pytest tests/parallel`."""
 
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +46,10 @@ def end_job_if_failed(report):
 
 
 @pytest.fixture
-def folder(comm, tmp_path):
-    """One empty folder for all ranks."""
-    return comm.bcast(tmp_path)
+def folder(comm):
+    """One empty folder for all ranks; not tmp_path, whose old ones each rank would clear away."""
+    path = Path(comm.bcast(tempfile.mkdtemp() if comm.rank == 0 else None))
+    yield path
+    comm.Barrier()
+    if comm.rank == 0:
+        shutil.rmtree(path)
