@@ -30,7 +30,7 @@ from asyncred.problem import read_problem
 from asyncred.red import RedOperator
 from asyncred.sampling import EpochOrder, FullBatch
 from asyncred.serial_red import LocalImage, gm_red
-from asyncred.simulate import simulate_cs
+from asyncred.simulate import simulate_demo
 from asyncred.solver import Silent
 from asyncred.stepsize import AdaptiveStep
 from photographs import listed
@@ -179,17 +179,7 @@ def _iterates(D: OnnxDenoiser) -> list[Image]:
     """x of GM-RED on the compressive-sensing problem of `asyncred demo`, from A^T y."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problem.h5"
-        simulate_cs(
-            path,
-            image="camera",
-            size=240,
-            block=80,
-            ratio=4356 / 6400,
-            noise_snr=30.0,
-            seed=0,
-            store_matrix=False,
-            overwrite=False,
-        )
+        simulate_demo(path, overwrite=False)
         problem = read_problem(path)
         grid, own = problem.grid, list(range(len(problem.grid)))
         A = problem.operator(own, threads=2)

@@ -13,7 +13,7 @@ from asyncred.files import check_writable
 from asyncred.report import summary
 from asyncred.result import read_result
 from asyncred.show import draw
-from asyncred.simulate import simulate_cs
+from asyncred.simulate import simulate_demo
 
 TOLERANCE = 2e-5
 """Step of an epoch at which the demo ends."""
@@ -36,17 +36,7 @@ def demo(comm: MPI.Intracomm, folder: Path, *, epochs: float, overwrite: bool) -
         folder.mkdir(parents=True, exist_ok=True)
         for path in (problem, output, picture):
             check_writable(path, overwrite=overwrite)
-        return simulate_cs(
-            problem,
-            image="camera",
-            size=240,
-            block=80,
-            ratio=4356 / 6400,
-            noise_snr=30.0,
-            seed=0,
-            store_matrix=False,
-            overwrite=overwrite,
-        )
+        return simulate_demo(problem, overwrite=overwrite)
 
     said = on_root(comm, prepare)
     if comm.rank == 0:
