@@ -118,6 +118,14 @@ def at_level(weights: dict[str, Tensor], sigma: float) -> dict[str, Tensor]:
     return {**weights, "convolutions.0.weight": first[:, :1], "convolutions.0.bias": told}
 
 
+def rescaled(weights: dict[str, Tensor], k: float) -> dict[str, Tensor]:
+    """The weights of the Stack that computes k D(y / k), for k times the noise: k times the biases.
+
+    Its Jacobians are those of D, so that it is as nonexpansive.
+    """
+    return {name: k * w if name.endswith(".bias") else w for name, w in weights.items()}
+
+
 def difference(path: Path, y: Tensor, sigma: Tensor, clean: Tensor) -> float:
     """The largest difference between ONNX Runtime's D(y) and ``clean``, all [n, 1, h, w]."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -26,7 +26,7 @@ class Recipe:
     rate: float = 0.02
     """Largest learning rate of Muon; Adam's is a tenth of it."""
     init: str = ""
-    """The recipe whose weights it starts from."""
+    """The recipe whose weights it starts from, rescaled to this noise level."""
     penalty: float = 0.0
     """Weight of the penalty on |J_D|_2 > 1 - margin."""
     margin: float = 0.02
@@ -41,12 +41,17 @@ class Recipe:
         return f"{self.network.func.__name__}({', '.join(map(str, self.network.args))})"
 
 
+NORM = {"penalty": 100.0, "margin": 0.05}
 FAST = partial(Stack, 64, DILATED)
 RECIPES = {
     "fast-s5": Recipe((5, 5), partial(Stack, 48, PLAIN), 10679),
-    "fast-s10": Recipe((10, 10), FAST, 10679),
     "fast-s15": Recipe((15, 15), FAST, 10679),
-    "fast-s25": Recipe((25, 25), FAST, 10679),
+    "fast-s10": Recipe((10, 10), FAST, 4000, rate=0.01, init="fast-s15"),
+    "fast-s25": Recipe((25, 25), FAST, 4000, rate=0.01, init="fast-s15"),
+    "nonexpansive-s15": Recipe((15, 15), FAST, 5000, rate=0.01, init="fast-s15", **NORM),
+    "nonexpansive-s5": Recipe((5, 5), FAST, 3000, rate=0.005, init="nonexpansive-s15", **NORM),
+    "nonexpansive-s10": Recipe((10, 10), FAST, 3000, rate=0.005, init="nonexpansive-s15", **NORM),
+    "nonexpansive-s25": Recipe((25, 25), FAST, 3000, rate=0.005, init="nonexpansive-s15", **NORM),
     "quality": Recipe((0, 55), partial(Stack, 64, DEEP, conditional=True), 20000),
 }
 """By name; the ONNX file is NAME.onnx."""

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from export import at_level, difference, read_weights, write_onnx
+from export import at_level, difference, read_weights, rescaled, write_onnx
 from networks import Signs, Stack, power_iteration, unit
 from photographs import Crops, Photograph, fetch, listed, load
 from recipes import RECIPES, Recipe
@@ -271,6 +271,9 @@ def make(name: str, recipe: Recipe, options: argparse.Namespace) -> None:
         weights = read_weights(start)
         if not recipe.conditional:
             weights = at_level(weights, recipe.sigma[0] / 255)
+            source = None if options.init else RECIPES.get(recipe.init)
+            if source and not source.conditional:
+                weights = rescaled(weights, recipe.sigma[0] / source.sigma[0])
         denoiser.load_state_dict(weights)
     wanted = options.dtype
     if wanted == "bfloat16" or (wanted == "auto" and fits_bfloat16()):
