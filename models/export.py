@@ -10,7 +10,7 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from networks import Stack
+from networks import TINY, Network, Stack, Unrolled
 from recipes import Recipe
 
 
@@ -46,13 +46,16 @@ class _Graph:
         return self.node("Concat", x, level, name="told", axis=1)
 
 
-def write_onnx(denoiser: Stack, name: str, recipe: Recipe, path: Path) -> None:
+def write_onnx(denoiser: Network, name: str, recipe: Recipe, path: Path) -> None:
     """Write D, opset 17, weights inside: x [n, 1, h, w] float32 to clean, same shape.
 
     A network that is told the noise level has a second input, sigma [1], in the unit of x.
     """
     graph = _Graph()
-    graph.node("Sub", "x", _stack(graph, denoiser), name="clean")
+    if isinstance(denoiser, Unrolled):
+        _unrolled(graph, denoiser)
+    else:
+        graph.node("Sub", "x", _stack(graph, denoiser), name="clean")
     free = ["n", 1, "h", "w"]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, free)]
     if denoiser.conditional:
@@ -64,7 +67,10 @@ def write_onnx(denoiser: Stack, name: str, recipe: Recipe, path: Path) -> None:
         ir_version=8,
         producer_name="asyncred",
     )
-    helper.set_model_props(model, _properties(name, recipe))
+    properties = _properties(name, recipe)
+    if isinstance(denoiser, Unrolled):
+        properties["asyncred.lipschitz"] = "1"
+    helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 
@@ -76,6 +82,44 @@ def _stack(graph: _Graph, denoiser: Stack) -> str:
         if k < len(denoiser.convolutions) - 1:
             r = graph.relu(r)
     return r
+
+
+@torch.no_grad()
+def _unrolled(graph: _Graph, denoiser: Unrolled) -> None:
+    """The iterations of Unrolled on e_k = x_k - y, which is exactly 0 where sigma is."""
+    node, constant = graph.node, graph.constant
+    group, channels = denoiser.group, denoiser.filters.shape[1]
+    groups = channels // group
+    constant("tiny", np.float32(TINY))
+    constant("sum", np.ones((groups, group, 1, 1), np.float32))
+    constant("spread", np.ones((channels, 1, 1, 1), np.float32))
+    x, e = "x", ""
+    for k, (w, factor, power, mix) in enumerate(zip(*denoiser.steps(), strict=True)):
+        keep = float(1 - mix)
+        constant(f"w{k}", w.numpy())
+        constant(f"adjoint{k}", -keep * w.numpy())
+        constant(f"factor{k}", factor.numpy()[:, None, None])
+        constant(f"power{k}", power.numpy())
+        raised = node("Pow", "sigma", f"power{k}", name=f"raised{k}")
+        delta = node("Mul", f"factor{k}", raised, name=f"delta{k}")
+        g = node("Conv", x, f"w{k}", name=f"g{k}")
+        square = node(
+            "Conv", node("Mul", g, g, name=f"g{k}.square"), "sum", name=f"square{k}", group=groups
+        )
+        delta_square = node("Mul", delta, delta, name=f"delta{k}.square")
+        norm = node(
+            "Sqrt", node("Max", square, delta_square, "tiny", name=f"largest{k}"), name=f"norm{k}"
+        )
+        shrink = node("Div", delta, norm, name=f"shrink{k}")
+        each = node("Conv", shrink, "spread", name=f"each{k}", group=groups)
+        clipped = node("Mul", g, each, name=f"clip{k}")
+        move = node("ConvTranspose", clipped, f"adjoint{k}", name=f"move{k}")
+        if k > 0:
+            constant(f"keep{k}", np.float32(keep))
+            move = node("Add", node("Mul", e, f"keep{k}", name=f"kept{k}"), move, name=f"e{k + 1}")
+        e = move
+        last = k + 1 == len(denoiser.filters)
+        x = node("Add", "x", e, name="clean" if last else f"x{k + 1}")
 
 
 def _properties(name: str, recipe: Recipe) -> dict[str, str]:

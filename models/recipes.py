@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from networks import Stack
+from networks import Network, Stack, Unrolled
 
 PLAIN = (1, 1, 1, 1, 1, 1, 1)
 DILATED = (1, 2, 3, 4, 3, 2, 1)
@@ -17,7 +17,7 @@ class Recipe:
 
     sigma: tuple[float, float]
     """Lowest and highest noise level; the network is told which where they differ."""
-    network: partial[Stack]
+    network: partial[Network]
     steps: int
     """Of the optimizer."""
     batch: int = 4
@@ -41,17 +41,13 @@ class Recipe:
         return f"{self.network.func.__name__}({', '.join(map(str, self.network.args))})"
 
 
-NORM = {"penalty": 100.0, "margin": 0.05}
 FAST = partial(Stack, 64, DILATED)
 RECIPES = {
     "fast-s5": Recipe((5, 5), partial(Stack, 48, PLAIN), 10679),
     "fast-s15": Recipe((15, 15), FAST, 10679),
     "fast-s10": Recipe((10, 10), FAST, 4000, rate=0.01, init="fast-s15"),
     "fast-s25": Recipe((25, 25), FAST, 4000, rate=0.01, init="fast-s15"),
-    "nonexpansive-s15": Recipe((15, 15), FAST, 5000, rate=0.01, init="fast-s15", **NORM),
-    "nonexpansive-s5": Recipe((5, 5), FAST, 3000, rate=0.005, init="nonexpansive-s15", **NORM),
-    "nonexpansive-s10": Recipe((10, 10), FAST, 3000, rate=0.005, init="nonexpansive-s15", **NORM),
-    "nonexpansive-s25": Recipe((25, 25), FAST, 3000, rate=0.005, init="nonexpansive-s15", **NORM),
+    "nonexpansive": Recipe((0, 50), partial(Unrolled, 12, 16, 2), 12000, rate=0.03),
     "quality": Recipe((0, 55), partial(Stack, 64, DEEP, conditional=True), 20000),
 }
 """By name; the ONNX file is NAME.onnx."""

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from export import at_level, difference, read_weights, rescaled, write_onnx
-from networks import Signs, Stack, power_iteration, unit
+from networks import Network, Stack, power_iteration, unit
 from photographs import Crops, Photograph, fetch, listed, load
 from recipes import RECIPES, Recipe
 
@@ -78,7 +78,7 @@ class Optimizer:
     The weights are in channels-last order, so that the matrices are views of them.
     """
 
-    def __init__(self, denoiser: Stack) -> None:
+    def __init__(self, denoiser: Network) -> None:
         self._hidden = [p for p in denoiser.parameters() if p.ndim == 4 and min(p.shape[:2]) >= 8]
         self._matrices = [
             torch.nn.Parameter(p.detach().permute(0, 2, 3, 1).flatten(1)) for p in self._hidden
@@ -87,34 +87,17 @@ class Optimizer:
             assert matrix.data_ptr() == p.data_ptr()
         hidden = {id(p) for p in self._hidden}
         others = [p for p in denoiser.parameters() if id(p) not in hidden]
-        self._muon = torch.optim.Muon(self._matrices, weight_decay=0)
-        self._adam = torch.optim.Adam(others)
+        self._optimizers = [(0.1, torch.optim.Adam(others))]
+        if self._matrices:
+            self._optimizers.append((1.0, torch.optim.Muon(self._matrices, weight_decay=0)))
 
     def step(self, rate: float) -> None:
         """One step at a learning rate of ``rate`` for Muon and a tenth of it for Adam."""
-        self._muon.param_groups[0]["lr"] = rate
-        self._adam.param_groups[0]["lr"] = rate / 10
         for p, matrix in zip(self._hidden, self._matrices, strict=True):
             matrix.grad = p.grad.permute(0, 2, 3, 1).flatten(1)
-        self._muon.step()
-        self._adam.step()
-
-
-@torch.no_grad()
-def revive(denoiser: Stack, mean: Stack, signs: Signs) -> None:
-    """Draw anew the weights into channels whose ReLU was 0 on a whole batch: they learn nothing.
-
-    The weights out of them become 0, so that D stays what it is.
-    """
-    for k, lets_through in enumerate(signs):
-        dead = ~lets_through.any(0).flatten(1).any(1)
-        weight = denoiser.convolutions[k].weight
-        new = torch.randn_like(weight[dead])
-        new *= weight[~dead].square().mean().sqrt()
-        for network in (denoiser, mean):
-            network.convolutions[k].weight[dead] = new
-            network.convolutions[k].bias[dead] = 0
-            network.convolutions[k + 1].weight[:, dead] = 0
+        for share, optimizer in self._optimizers:
+            optimizer.param_groups[0]["lr"] = share * rate
+            optimizer.step()
 
 
 def noise_levels(recipe: Recipe, n: int) -> Tensor:
@@ -153,13 +136,13 @@ def penalty(denoiser: Stack, hard: HardPoints, z: Tensor, sigma: Tensor, margin:
 
 
 def train(
-    denoiser: Stack,
+    denoiser: Network,
     crops: Crops,
     recipe: Recipe,
     *,
     minutes: float = math.inf,
-    save: Callable[[Stack], None] = lambda mean: None,
-) -> Stack:
+    save: Callable[[Network], None] = lambda mean: None,
+) -> Network:
     """Run the recipe; the running mean of the weights. ``save`` gets it now and then.
 
     ``minutes`` shortens the schedule to that time: the result then depends on the machine's speed.
@@ -187,7 +170,7 @@ def train(
         torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
         optimizer.step(rate)
         if step % 200 == 0 and progress < 0.7:
-            revive(denoiser, mean, denoiser.linearized(y, sigma)[1])
+            denoiser.revive(mean, y, sigma)
         decay = min(EMA, (step + 1) / (step + 10))
         for average, weight in zip(mean.parameters(), denoiser.parameters(), strict=True):
             average.lerp_(weight.detach(), 1 - decay)
@@ -204,7 +187,7 @@ def train(
     return mean
 
 
-def checks(denoiser: Stack, path: Path, crops: Crops, recipe: Recipe) -> str:
+def checks(denoiser: Network, path: Path, crops: Crops, recipe: Recipe) -> str:
     """Raises SystemExit where ONNX Runtime's answer is not torch's; else the card, a TOML table."""
     y, sigma = crops.batch(3), noise_levels(recipe, 1)
     with torch.no_grad():
@@ -280,7 +263,7 @@ def make(name: str, recipe: Recipe, options: argparse.Namespace) -> None:
         denoiser.dtype = torch.bfloat16
     options.checkpoints.mkdir(parents=True, exist_ok=True)
 
-    def save(d: Stack) -> None:
+    def save(d: Network) -> None:
         torch.save(d.state_dict(), options.checkpoints / f"{name}.pt")
 
     denoiser = train(denoiser, crops, recipe, minutes=options.minutes, save=save)

@@ -51,7 +51,9 @@ def layer_bound(model: DenoiserModel) -> float | None:
 
     None where the network has a layer of no known constant.
     """
-    x = np.full((2 * model.field.align, 2 * model.field.align), 0.5, np.float32)
+    align = model.field.align
+    side = align * math.ceil(2 + model.field.halo / align)  # large enough for every layer
+    x = np.full((side, side), 0.5, np.float32)
     if model.batch > 1:
         return None
     try:
