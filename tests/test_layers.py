@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 MATHEMATICS = (
-    "grid kernels operators operators.block_random sampling stepsize metrics metadata receptive "
+    "grid kernels operators operators.block_random operators.coupled sampling stepsize metrics metadata receptive "
     "denoiser derivative jacobian bound data images appraise red solver serial_red"
 )
 

@@ -144,19 +144,19 @@ def _progress_thread(config: RunConfig, placement: Placement) -> bool:
 @contextmanager
 def _image(setup: Setup, counters: Counters) -> Iterator[AnyImage]:
     """x in the form that the method works on. Collective."""
-    grid, D = setup.G.grid, setup.G.D
+    grid = setup.G.grid
     if setup.config.method in ("gm", "bc"):
         whole = np.zeros(grid.shape, np.float32)
         for i, block in setup.x0.items():
             whole[grid.block(i)] = block
-        yield LocalImage(grid, whole, halo=D.halo, align=D.align)
+        yield LocalImage(grid, whole, halo=setup.G.halo, align=setup.G.align)
         return
     with SharedImage(
         setup.comm,
         grid,
         setup.placement.owner,
-        halo=D.halo,
-        align=D.align,
+        halo=setup.G.halo,
+        align=setup.G.align,
         x0=setup.x0.__getitem__,
         counters=counters,
         far=setup.placement.far,

@@ -12,14 +12,17 @@ Every rank runs this loop on its own blocks and waits for no other. Departures f
    G_i depends on nothing else.
 3. What the next window needs from other hosts is asked for before the denoiser runs on this one.
    That part is then older by one update of this rank, and its delay is counted from that moment.
-   Which block comes next is therefore drawn one update before it is read.
+   Which block comes next, and which measurements, is therefore drawn one update before.
 4. The step may depend on the delay of the update, and decay (``asyncred.stepsize``).
 5. ``EpochOrder``, the default, takes every block once an epoch where the paper draws uniformly
    (``UniformOrder``).
+6. Where A couples the blocks, G_i comes from the residual r = A x - y, which all ranks share too
+   and ``moved`` keeps up with x: r <- r - gamma A_i G_i. It is read inconsistently as x is.
 """
 
 from __future__ import annotations
 
+from asyncred.operators import Rows
 from asyncred.red import RedOperator
 from asyncred.sampling import Minibatch, Order
 from asyncred.shared import SharedImage
@@ -38,16 +41,24 @@ def async_red(
     monitor: Monitor,
 ) -> None:
     """Update this rank's blocks of the shared image until ``stop`` says so."""
-    i = order.next()
-    x.request(i)
+
+    def draw() -> tuple[int, Rows | None]:
+        """The next block and its measurements; other hosts are asked for what it needs of them."""
+        i = order.next()
+        rows = minibatch.draw(G.A.measurements(i))  # Algorithm 2, line 4; all of them in 1
+        x.request(i)
+        G.A.request(i, rows)
+        return i, rows
+
+    i, rows = draw()
     while not stop():
         x_tilde = x.read(i)  # the inconsistent read (line 3)
-        i_next = order.next()
-        x.request(i_next)
-        rows = minibatch.draw(G.A.measurements(i))  # Algorithm 2, line 4; all of them in 1
+        following = draw()
         G_i = G.block(i, x_tilde, rows)  # line 4 (5)
         delay = x.delay(i)
         gamma = step(i, delay)
-        x.add(i, -gamma * G_i)  # x <- x - gamma U_i G_i(x_tilde), line 5 (6)
+        delta = -gamma * G_i
+        x.add(i, delta)  # x <- x - gamma U_i G_i(x_tilde), line 5 (6)
+        G.A.moved(i, delta)
         monitor.record(i, x.own(i, x_tilde), G_i, gamma=gamma, delay=delay)
-        i = i_next
+        i, rows = following

@@ -54,17 +54,27 @@ def layer_bound(model: DenoiserModel) -> float | None:
     align = model.field.align
     side = align * math.ceil(2 + model.field.halo / align)  # large enough for every layer
     x = np.full((side, side), 0.5, np.float32)
-    if model.batch > 1:
+    D = OnnxDenoiser(model, threads=1)
+    if model.batch > 1 or not _takes(D, x):
         return None
     try:
         network = DifferentiableNetwork(onnx.load(str(model.path)), threads=1)
         bounds = {network.source: 1.0}
-        for node in network.nodes(OnnxDenoiser(model, threads=1).feeds(x)):
+        for node in network.nodes(D.feeds(x)):
             before = [bounds[node.proto.input[k]] for k in node.varying]
             bounds[node.output] = _through(node, before)
     except (NoDerivativeError, NoBoundError):
         return None
     return bounds[network.target] + (model.output == "noise")
+
+
+def _takes(D: OnnxDenoiser, x: NDArray[np.float32]) -> bool:
+    """Whether D takes an image of this size; a network with a constant image in it may not."""
+    try:
+        D(x)
+    except ValueError:
+        return False
+    return True
 
 
 def convolution_norm(W: NDArray[Any], group: int = 1) -> float:

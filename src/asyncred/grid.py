@@ -20,6 +20,14 @@ def region_shape(region: Region) -> tuple[int, int]:
     return region[0].stop - region[0].start, region[1].stop - region[1].start
 
 
+def within(part: Region, whole: Region) -> Region:
+    """A part of a region in the region's own rows and columns: ``x[whole][within(...)]``."""
+    rows, cols = (
+        slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True)
+    )
+    return rows, cols
+
+
 @dataclass(frozen=True)
 class Window:
     """What a denoiser must see to give block i exactly: the block, its halo and its alignment."""

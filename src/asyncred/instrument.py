@@ -48,10 +48,14 @@ class TimedDenoiser:
 
 
 class TimedOperator:
-    """An operator that adds the time of its gradients to ``times.gradient``."""
+    """An operator that adds the time of its gradients, and of its moves, to ``times.gradient``."""
 
     def __init__(self, A: Operator, times: Times) -> None:
-        self._A, self._times = A, times
+        self.halo, self._A, self._times = A.halo, A, times
+
+    def request(self, i: int, rows: Rows | None) -> None:
+        """Ask other hosts."""
+        self._A.request(i, rows)
 
     def gradient(self, i: int, x_i: Image, rows: Rows | None) -> Image:
         """The gradient of block i."""
@@ -60,13 +64,15 @@ class TimedOperator:
         self._times.gradient += time.perf_counter() - start
         return out
 
+    def moved(self, i: int, delta: Image) -> None:
+        """Be told of an update."""
+        start = time.perf_counter()
+        self._A.moved(i, delta)
+        self._times.gradient += time.perf_counter() - start
+
     def measurements(self, i: int) -> int:
         """m_i."""
         return self._A.measurements(i)
-
-    def adjoint(self, i: int) -> Image:
-        """U_i^T A^T y."""
-        return self._A.adjoint(i)
 
     def lipschitz(self, i: int, minibatch: int | None) -> float:
         """L_i."""

@@ -14,7 +14,7 @@ from asyncred.data import model_names, model_path
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
 from asyncred.files import check_writable
 from asyncred.grid import BlockGrid, region_shape
-from asyncred.operators import Image, Operator
+from asyncred.operators import BlockRandom, Image
 from asyncred.problem import Problem, read_problem
 from asyncred.result import read_start
 
@@ -91,7 +91,7 @@ def find_model(
     return inspect_denoiser(path, output=output, value_range=value_range, halo=halo, sigma=level)
 
 
-def start_blocks(start: str, grid: BlockGrid, A: Operator, own: list[int]) -> dict[int, Image]:
+def start_blocks(start: str, grid: BlockGrid, A: BlockRandom, own: list[int]) -> dict[int, Image]:
     """x0 of some blocks: ``zero``, ``adjoint``, ``centered`` or from a file. Raises ValueError."""
     if start == "zero":
         return {i: np.zeros(region_shape(grid.block(i)), np.float32) for i in own}
@@ -107,7 +107,7 @@ def start_blocks(start: str, grid: BlockGrid, A: Operator, own: list[int]) -> di
     return blocks
 
 
-def _centered(A: Operator, i: int, shape: tuple[int, int]) -> Image:
+def _centered(A: BlockRandom, i: int, shape: tuple[int, int]) -> Image:
     """c + A_i^T (y_i - A_i c) for the constant c that fits y_i best.
 
     What A^T A x - x adds to x grows with ||x||; about its mean an image is a few times smaller.

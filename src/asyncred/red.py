@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from asyncred.denoiser import Denoiser
-from asyncred.grid import BlockGrid
+from asyncred.grid import BlockGrid, within
 from asyncred.operators import Image, Operator, Rows
 
 
@@ -18,22 +18,29 @@ class RedOperator:
     """G for one image, one data term and one denoiser.
 
     The block form needs only x on the window of block i (``BlockGrid.window``): D depends on no
-    pixel farther than its halo, and block i of ``D(window)`` is block i of ``D(x)``.
+    pixel farther than its halo, and block i of ``D(window)`` is block i of ``D(x)``; so with A.
     """
 
     def __init__(self, grid: BlockGrid, A: Operator, D: Denoiser, *, tau: float) -> None:
         self.grid, self.A, self.D, self.tau = grid, A, D, tau
+        self.halo, self.align = max(A.halo, D.halo), D.align
 
     def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
-        """G_i at the window ``x_tilde`` that was read for block i; ``rows`` picks a minibatch."""
-        inner = self.grid.window(i, self.D.halo, self.D.align).inner
-        x_i = x_tilde[inner]
-        return self.A.gradient(i, x_i, rows) + self.tau * (x_i - self.D(x_tilde)[inner])
+        """G_i at the window ``x_tilde`` that was read for block i; ``rows`` picks a minibatch.
+
+        The window is that of ``halo`` and ``align``.
+        """
+        window = self.grid.window(i, self.halo, self.align)
+        seen_by_A = within(self.grid.window(i, self.A.halo).region, window.region)
+        seen_by_D = self.grid.window(i, self.D.halo, self.align)
+        clean = self.D(x_tilde[within(seen_by_D.region, window.region)])[seen_by_D.inner]
+        data = self.A.gradient(i, x_tilde[seen_by_A], rows)
+        return data + self.tau * (x_tilde[window.inner] - clean)
 
     def full(self, x: Image) -> Image:
         """G(x) on the whole image, the denoiser applied to it at once."""
         G = self.tau * (x - self.D(x))
         for i in range(len(self.grid)):
-            block = self.grid.block(i)
-            G[block] += self.A.gradient(i, x[block], None)
+            seen = self.grid.window(i, self.A.halo).region
+            G[self.grid.block(i)] += self.A.gradient(i, x[seen], None)
         return np.asarray(G, np.float32)

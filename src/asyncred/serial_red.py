@@ -63,7 +63,9 @@ def gm_red(
             block = x.grid.block(i)
             gamma = step(i, 0)
             x_i = x.block(i)
-            x.add(i, -gamma * G_x[block])
+            delta = -gamma * G_x[block]
+            x.add(i, delta)
+            G.A.moved(i, delta)
             monitor.record(i, x_i, G_x[block], gamma=gamma, delay=0)
 
 
@@ -83,5 +85,7 @@ def bc_red(
         x_i = x.block(i)
         G_i = G.block(i, x.read(i), minibatch.draw(G.A.measurements(i)))
         gamma = step(i, 0)
-        x.add(i, -gamma * G_i)
+        delta = -gamma * G_i
+        x.add(i, delta)
+        G.A.moved(i, delta)
         monitor.record(i, x_i, G_i, gamma=gamma, delay=0)

@@ -33,6 +33,8 @@ def sync_red(
         G_i = G.block(i, x_tilde, minibatch.draw(G.A.measurements(i)))
         gamma = step(i, 0)
         x.barrier()  # everybody has read
-        x.add(i, -gamma * G_i)
+        delta = -gamma * G_i
+        x.add(i, delta)
+        G.A.moved(i, delta)
         x.barrier()  # everybody has written
         monitor.record(i, x.own(i, x_tilde), G_i, gamma=gamma, delay=0)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncred.kernels import dense_gradient, dense_gradient_rows
+from asyncred.operators.local import LocalModel
 from asyncred.stepsize import largest_eigenvalue
 
 Array = NDArray[np.float32]
@@ -33,7 +34,7 @@ def rows_of_block(m: int, n: int, n_full: int) -> int:
     return max(1, round(m * n / n_full))
 
 
-class BlockRandom:
+class BlockRandom(LocalModel):
     """The data term of the blocks of one rank.
 
     ``matrices`` and ``y`` map a block's number to A_i, float32 [m_i, n_i] in C order, and to y_i,
