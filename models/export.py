@@ -88,38 +88,39 @@ def _stack(graph: _Graph, denoiser: Stack) -> str:
 def _unrolled(graph: _Graph, denoiser: Unrolled) -> None:
     """The iterations of Unrolled on e_k = x_k - y, which is exactly 0 where sigma is."""
     node, constant = graph.node, graph.constant
-    group, channels = denoiser.group, denoiser.filters.shape[1]
+    group, channels = denoiser.group, denoiser.filters.shape[0] // denoiser.iterations
     groups = channels // group
+    constant("one", np.float32(1))
     constant("tiny", np.float32(TINY))
     constant("sum", np.ones((groups, group, 1, 1), np.float32))
     constant("spread", np.ones((channels, 1, 1, 1), np.float32))
     x, e = "x", ""
-    for k, (w, factor, power, mix) in enumerate(zip(*denoiser.steps(), strict=True)):
-        keep = float(1 - mix)
-        constant(f"w{k}", w.numpy())
-        constant(f"adjoint{k}", -keep * w.numpy())
+    for k, (w, factor, power, mix, mix_power) in enumerate(zip(*denoiser.steps(), strict=True)):
+        constant(f"w{k}", w.contiguous().numpy())
+        constant(f"adjoint{k}", -w.contiguous().numpy())
+        for name, value in (("power", power), ("mix", mix), ("mix_power", mix_power)):
+            constant(f"{name}{k}", value.numpy())
         constant(f"factor{k}", factor.numpy()[:, None, None])
-        constant(f"power{k}", power.numpy())
-        raised = node("Pow", "sigma", f"power{k}", name=f"raised{k}")
-        delta = node("Mul", f"factor{k}", raised, name=f"delta{k}")
+        delta = node("Mul", f"factor{k}", _power(graph, f"power{k}"), name=f"delta{k}")
         g = node("Conv", x, f"w{k}", name=f"g{k}")
-        square = node(
-            "Conv", node("Mul", g, g, name=f"g{k}.square"), "sum", name=f"square{k}", group=groups
-        )
+        g_square = node("Mul", g, g, name=f"g{k}.square")
         delta_square = node("Mul", delta, delta, name=f"delta{k}.square")
-        norm = node(
-            "Sqrt", node("Max", square, delta_square, "tiny", name=f"largest{k}"), name=f"norm{k}"
-        )
-        shrink = node("Div", delta, norm, name=f"shrink{k}")
+        square = node("Conv", g_square, "sum", name=f"square{k}", group=groups)
+        largest = node("Max", square, delta_square, "tiny", name=f"largest{k}")
+        shrink = node("Div", delta, node("Sqrt", largest, name=f"norm{k}"), name=f"shrink{k}")
         each = node("Conv", shrink, "spread", name=f"each{k}", group=groups)
         clipped = node("Mul", g, each, name=f"clip{k}")
-        move = node("ConvTranspose", clipped, f"adjoint{k}", name=f"move{k}")
+        e_moved = node("ConvTranspose", clipped, f"adjoint{k}", name=f"move{k}")
         if k > 0:
-            constant(f"keep{k}", np.float32(keep))
-            move = node("Add", node("Mul", e, f"keep{k}", name=f"kept{k}"), move, name=f"e{k + 1}")
-        e = move
-        last = k + 1 == len(denoiser.filters)
+            e_moved = node("Add", e, e_moved, name=f"moved{k}")
+        odds = node("Mul", f"mix{k}", _power(graph, f"mix_power{k}"), name=f"odds{k}")
+        e = node("Div", e_moved, node("Add", odds, "one", name=f"divisor{k}"), name=f"e{k + 1}")
+        last = k + 1 == denoiser.iterations
         x = node("Add", "x", e, name="clean" if last else f"x{k + 1}")
+
+
+def _power(graph: _Graph, exponent: str) -> str:
+    return graph.node("Pow", "sigma", exponent, name=f"sigma_{exponent}")
 
 
 def _properties(name: str, recipe: Recipe) -> dict[str, str]:

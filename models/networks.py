@@ -117,11 +117,11 @@ class Unrolled(nn.Module):
 
     W_k x are the inner convolutions of x with ``channels`` filters of 3x3 pixels and mean 0; clip_k
     shortens each ``group`` of them at each pixel to a Euclidean norm of at most exp(t_k) (15/255)
-    (255 sigma / 15)^p_k. It is the gradient of a convex function and has Lipschitz constant 1;
-    |W_k|^2 <= 2 as the filters are scaled; so a step of 1 along W_k^T clip_k(W_k x) is nonexpansive
-    (Baillon and Haddad 1977), and D by induction as in tv.py. After Goujon et al., "A
-    neural-network-based convex regularizer for inverse problems" (2023), which learns one such
-    function for all steps.
+    (255 sigma / 15)^p_k; a_k / (1 - a_k) = exp(m_k) (255 sigma / 15)^q_k. clip_k is the gradient of
+    a convex function and has Lipschitz constant 1, and |W_k|^2 <= 2 as the filters are scaled; so a
+    step of 1 along W_k^T clip_k(W_k x) is nonexpansive (Baillon and Haddad 1977), and D is by
+    induction as in tv.py. After Goujon et al., "A neural-network-based convex regularizer for
+    inverse problems" (2023), which learns one such function for all steps.
     """
 
     conditional, dtype = True, torch.float32
@@ -129,36 +129,44 @@ class Unrolled(nn.Module):
     def __init__(self, iterations: int, channels: int, group: int) -> None:
         super().__init__()
         self.group = group
-        start = torch.randn(iterations, channels, 1, 3, 3)
-        start[:, :8, 0] = _cosines()[:channels]
-        start[:, 8:] *= 0.1
-        self.filters = nn.Parameter(start + 0.01 * torch.randn_like(start))
+        self.iterations = iterations
+        start = 0.1 * torch.randn(iterations, channels, 3, 3)
+        start[:, :8] = _cosines()[:channels]
+        start += 0.01 * torch.randn_like(start)
+        self.filters = nn.Parameter(start.flatten(0, 1)[:, None])
         self.scales = nn.Parameter(torch.ones(iterations))
         self.thresholds = nn.Parameter(
             torch.full((iterations, channels // group), -math.log(iterations / math.sqrt(group)))
         )
         self.powers = nn.Parameter(torch.full((iterations,), 1.1))
         self.mixes = nn.Parameter(torch.full((iterations,), -4.0))
+        self.mix_powers = nn.Parameter(torch.full((iterations,), 0.1))
 
     def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
         """D(y); images have at least 3x3 pixels."""
         x, e = y, torch.zeros(())
-        for w, threshold, power, mix in zip(*self.steps(), strict=True):
+        for w, threshold, power, mix, mix_power in zip(*self.steps(), strict=True):
             delta = threshold[:, None, None, None] * sigma[:, None] ** power
             g = functional.conv2d(x, w).unflatten(1, (-1, self.group))
             norm = torch.maximum(g.square().sum(2, keepdim=True), delta.square()).clamp(TINY).sqrt()
             clipped = (g * (delta / norm)).flatten(1, 2)
-            e = (1 - mix) * (e - functional.conv_transpose2d(clipped, w))
+            e = (e - functional.conv_transpose2d(clipped, w)) / (1 + mix * sigma**mix_power)
             x = y + e
         return x
 
-    def steps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """W_k [channels, 1, 3, 3]; the factor of sigma^p_k, [groups]; p_k; a_k: all by k."""
-        w = self.filters - self.filters.mean((3, 4), keepdim=True)
+    def steps(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What step k computes with, each by k: W_k, the factors of sigma^p_k and sigma^q_k.
+
+        In the order W_k [channels, 1, 3, 3]; exp(t_k) times what makes sigma^p_k of it, [groups];
+        p_k; the same with exp(m_k); q_k.
+        """
+        w = self.filters.unflatten(0, (self.iterations, -1))
+        w = w - w.mean((3, 4), keepdim=True)
         largest = symbol_bound(w) / (2 * torch.sigmoid(self.scales))
         w = w / largest.sqrt()[:, None, None, None, None]
-        factor = self.thresholds.exp() * (15 / 255) ** (1 - self.powers[:, None])
-        return w, factor, self.powers, torch.sigmoid(self.mixes)
+        factor = self.thresholds.exp() * UNIT ** (1 - self.powers[:, None])
+        mix_power = self.mix_powers.abs()
+        return w, factor, self.powers, self.mixes.exp() * UNIT**-mix_power, mix_power
 
     def revive(self, mean: "Unrolled", y: Tensor, sigma: Tensor) -> None:
         """Nothing here dies."""
@@ -166,6 +174,8 @@ class Unrolled(nn.Module):
 
 Network = Stack | Unrolled
 
+UNIT = 15 / 255
+"""The noise level that thresholds are measured in."""
 TINY = 1e-30
 """Stands in for the square of a norm where it and sigma are 0: D is then the identity."""
 
