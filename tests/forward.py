@@ -39,7 +39,7 @@ class Dense:
         y = np.zeros((self.groups, self.length), np.float32)
         for i in range(len(grid)):
             for g, first in enumerate(self._footprints[i].first):
-                y[g, first : first + self._footprints[i].width] += self.A[i][g] @ x[
-                    grid.block(i)
-                ].ravel()
+                y[g, first : first + self._footprints[i].width] += (
+                    self.A[i][g] @ x[grid.block(i)].ravel()
+                )
         return y

@@ -59,7 +59,7 @@ def test_simulate(tmp_path, ok):
         out == f"wrote {path}: 24x24 image, blocks of 10x10, 50 measurements each, noise at 20 dB\n"
     )
     found = read_problem(path)
-    assert (found.grid.shape, found.grid.block_shape, found.m, found.seed) == (
+    assert (found.grid.shape, found.grid.block_shape, found.data.m, found.data.seed) == (
         (24, 24),
         (10, 10),
         50,
@@ -82,7 +82,7 @@ def test_simulate_from_a_file_with_matrices(tmp_path, ok):
         "--store-matrix",
     )
     found = read_problem(tmp_path / "p.h5")
-    assert found.seed is None and len(found.grid) == 6
+    assert found.data.seed is None and len(found.grid) == 6
     np.testing.assert_array_equal(found.truth(np.s_[:12, :9]), x)
 
 
@@ -218,7 +218,7 @@ def test_simulate_again(problem, ok, refused):
     refused("simulate", "cs", problem, *SMALL, "--seed", "1")
     assert problem.read_bytes() == before
     ok("simulate", "cs", problem, *SMALL, "--seed", "1", "--overwrite")
-    assert read_problem(problem).seed == 1
+    assert read_problem(problem).data.seed == 1
 
 
 def test_show_never_replaces_its_result(tmp_path, refused):

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 MATHEMATICS = (
-    "grid kernels operators operators.block_random operators.coupled sampling stepsize metrics metadata receptive "
-    "denoiser derivative jacobian bound data images appraise red solver serial_red"
+    "grid kernels operators operators.block_random operators.coupled sampling stepsize metrics "
+    "metadata receptive denoiser derivative jacobian bound data images appraise red solver "
+    "serial_red"
 )
 
 PROGRAM = """

@@ -33,8 +33,8 @@ def problem(tmp_path, stored):
 
 
 def test_head(problem, stored):
-    assert (problem.grid, problem.kind, problem.m) == (GRID, "block_random", M)
-    assert problem.seed == (None if stored else 4)
+    assert (problem.grid, problem.kind, problem.data.m) == (GRID, "block_random", M)
+    assert problem.data.seed == (None if stored else 4)
     assert problem.images is None and problem.has_truth
 
 
@@ -42,9 +42,9 @@ def test_measurements_are_A_times_truth_with_noise(tmp_path, stored):
     exact, error = 0.0, 0.0
     problem = read_problem(write(tmp_path / "p.h5", store_matrix=stored, noise_snr=20.0))
     for i in range(len(GRID)):
-        a, y = problem.matrix(i), problem.y(i)
+        a, y = problem.data.matrix(i), problem.data.y(i)
         h, w = region_shape(GRID.block(i))
-        assert a.shape == (problem.rows(i), h * w) and y.shape == (problem.rows(i),)
+        assert a.shape == (problem.data.rows(i), h * w) and y.shape == (problem.data.rows(i),)
         assert a.dtype == y.dtype == np.float32 and a.flags.c_contiguous
         Ax = a.astype(np.float64) @ truth()[GRID.block(i)].ravel()
         exact, error = exact + np.sum(Ax**2), error + np.sum((y - Ax) ** 2)
@@ -52,7 +52,7 @@ def test_measurements_are_A_times_truth_with_noise(tmp_path, stored):
 
 
 def test_border_blocks_have_their_share_of_measurements(problem):
-    assert [problem.rows(i) for i in range(9)] == [25, 25, 21, 25, 25, 21, 4, 4, 3]
+    assert [problem.data.rows(i) for i in range(9)] == [25, 25, 21, 25, 25, 21, 4, 4, 3]
 
 
 def test_truth_by_region(problem):
@@ -61,9 +61,9 @@ def test_truth_by_region(problem):
 
 
 def test_operator_of_some_blocks(problem):
-    A = problem.operator([2, 8], threads=1)
+    A = problem.data.operator([2, 8], threads=1)
     for i in (2, 8):
-        expected = problem.matrix(i).T @ problem.y(i)
+        expected = problem.data.matrix(i).T @ problem.data.y(i)
         np.testing.assert_allclose(A.adjoint(i).ravel(), expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(KeyError):
         A.measurements(3)
@@ -73,10 +73,10 @@ def test_stored_and_drawn_are_the_same(tmp_path):
     drawn = read_problem(write(tmp_path / "drawn.h5"))
     stored = read_problem(write(tmp_path / "stored.h5", store_matrix=True))
     for i in range(len(GRID)):
-        np.testing.assert_array_equal(drawn.matrix(i), stored.matrix(i))
-        np.testing.assert_array_equal(drawn.y(i), stored.y(i))
+        np.testing.assert_array_equal(drawn.data.matrix(i), stored.data.matrix(i))
+        np.testing.assert_array_equal(drawn.data.y(i), stored.data.y(i))
     other = read_problem(write(tmp_path / "other.h5", seed=5))
-    assert not np.array_equal(other.matrix(0), drawn.matrix(0))
+    assert not np.array_equal(other.data.matrix(0), drawn.data.matrix(0))
 
 
 def replace(file, key, value):
@@ -103,8 +103,8 @@ def test_several_images(tmp_path):
 
     change(path, stack)
     problem = read_problem(path, index=1)
-    assert (problem.images, problem.index) == (3, 1)
-    np.testing.assert_array_equal(problem.y(4), 2 * y[4, :25])
+    assert (problem.images, problem.data.stack.index) == (3, 1)
+    np.testing.assert_array_equal(problem.data.y(4), 2 * y[4, :25])
     np.testing.assert_array_equal(problem.truth(GRID.block(4)), x[GRID.block(4)] + 1)
     with pytest.raises(ValueError, match=r"holds 3 images; --index K"):
         read_problem(path)
@@ -114,11 +114,11 @@ def test_several_images(tmp_path):
 
 def test_one_image_with_a_leading_axis(tmp_path):
     path = write(tmp_path / "problem.h5")
-    y = read_problem(path).y(0)
+    y = read_problem(path).data.y(0)
     change(path, lambda f: replace(f, "measurements/y", f["measurements/y"][:][None]))
     change(path, lambda f: replace(f, "truth", f["truth"][:][None]))
     problem = read_problem(path)
-    np.testing.assert_array_equal(problem.y(0), y)
+    np.testing.assert_array_equal(problem.data.y(0), y)
     np.testing.assert_array_equal(problem.truth(GRID.block(0)), truth()[:6, :6])
 
 
@@ -138,10 +138,10 @@ def test_other_blocks_are_not_read(tmp_path):
                 raw.seek(chunk.byte_offset)
                 raw.write(b"damaged!")
     problem = read_problem(path)
-    np.testing.assert_array_equal(problem.matrix(i), a[i])
-    problem.operator([i], threads=1)
+    np.testing.assert_array_equal(problem.data.matrix(i), a[i])
+    problem.data.operator([i], threads=1)
     with pytest.raises(OSError):
-        problem.matrix(3)
+        problem.data.matrix(3)
 
 
 @pytest.mark.parametrize(("key", "block"), [("measurements/y", 3), ("operator/A", 3)])
@@ -153,9 +153,9 @@ def test_numbers_that_are_not_finite(key, block, value, tmp_path):
         file[key][(block, *(1,) * (file[key].ndim - 1))] = value
 
     problem = read_problem(change(path, spoil))
-    problem.operator([0, 1], threads=1)
+    problem.data.operator([0, 1], threads=1)
     with pytest.raises(ValueError, match=rf"problem\.h5: /{key}: block 3 holds.*NaN or Inf"):
-        problem.operator([2, 3], threads=1)
+        problem.data.operator([2, 3], threads=1)
 
 
 def attribute(place, **values):
@@ -239,5 +239,5 @@ def test_reading_changes_nothing(tmp_path):
     path = write(tmp_path / "problem.h5")
     path.chmod(0o444)
     before = path.read_bytes()
-    read_problem(path).operator([0], threads=1)
+    read_problem(path).data.operator([0], threads=1)
     assert path.read_bytes() == before

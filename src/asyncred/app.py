@@ -115,7 +115,7 @@ def set_up(config: RunConfig, comm: MPI.Intracomm) -> Setup:
     grid = plan.problem.grid
     placement = place(comm, len(grid), threads=config.threads)
     own, times = placement.own, Times()
-    A = on_all(comm, lambda: plan.problem.operator(own, threads=placement.threads))
+    A = on_all(comm, lambda: plan.problem.data.operator(own, threads=placement.threads))
     x0 = on_all(comm, lambda: start_blocks(config.start, grid, A, own))
     truth = on_all(comm, lambda: truth_blocks(plan.problem, own))
     D = TimedDenoiser(OnnxDenoiser(plan.model, threads=placement.threads), times)

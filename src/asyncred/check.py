@@ -28,10 +28,7 @@ def describe(
     if error > EXACT:
         raise ValueError(f"{model.path}: tiles differ from the whole by {error:.1e}")
     truth_blocks(problem, list(range(len(grid))))
-    for i in range(len(grid)):
-        problem.y(i)
-        if problem.seed is None:
-            problem.matrix(i)
+    problem.data.check()
     owner = owners(len(grid), ranks)
     own = [owner.count(rank) for rank in range(ranks)]
     window = max(
@@ -41,13 +38,13 @@ def describe(
     lines = [
         f"{path}: ok",
         f"image {grid.shape[0]}x{grid.shape[1]}, {len(grid)} blocks of "
-        f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.m} measurements a "
-        f"block, {problem.images or 1} image(s), "
+        f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.data.words}, "
+        f"{problem.images or 1} image(s), "
         f"truth {'known' if problem.has_truth else 'unknown'}",
         f"denoiser {model.path.stem}: {_level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}",
         f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "
-        f"{max(own) * problem.bytes_per_block() / 2**20:.0f} MiB of A, y and x at most",
+        f"{problem.data.bytes_of(max(own)) / 2**20:.0f} MiB of A, y and x at most",
     ]
     if min(own) != max(own):
         lines.append(f"warning: uneven; {_even_counts(len(grid))} ranks would divide the blocks")

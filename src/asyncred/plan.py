@@ -42,9 +42,10 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
     """Check the whole input. Raises ValueError where it is at fault."""
     problem = read_problem(config.problem, index=config.index)
     _check_ranks(config, problem, ranks)
-    if config.minibatch is not None and config.minibatch > problem.m:
+    most = problem.data.groups
+    if config.minibatch is not None and config.minibatch > most:
         raise InputError(
-            f"--minibatch is {config.minibatch}, expected at most {problem.m} (measurements)"
+            f"--minibatch is {config.minibatch}, expected at most {most} (measurements)"
         )
     if config.output.resolve() == config.problem.resolve():
         raise InputError(f"{config.output}: is the problem file, expected another name")

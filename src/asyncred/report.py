@@ -24,7 +24,7 @@ def say_start(plan: Plan, placement: Placement, config: RunConfig) -> None:
     method = f"{config.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}"
     print(
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
-        f"{plan.problem.m} measurements each\n"
+        f"{plan.problem.data.words}\n"
         f"denoiser {model.path.stem}: returns the {model.output}, {level}"
         f"halo {model.field.halo}, {tiles}\n"
         f"{method}, {_count(placement.threads, 'thread')} a rank; "

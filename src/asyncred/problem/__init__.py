@@ -1,0 +1,10 @@
+"""The problem file: what was measured, with which operator, and the truth where it is known.
+
+``head`` has what all files share, one module a kind the rest: how A and y are stored. Every reader
+opens the file in mode "r" and takes only its own part.
+"""
+
+from asyncred.problem.block_random import write_block_random
+from asyncred.problem.reader import Problem, read_problem
+
+__all__ = ["Problem", "read_problem", "write_block_random"]

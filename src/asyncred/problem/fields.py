@@ -1,0 +1,66 @@
+"""Parts of an HDF5 file, checked: a ValueError names file, key, what was found and expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import h5py
+
+
+def node(path: Path, file: h5py.File, name: str, kind: type) -> h5py.HLObject:
+    """A group or dataset by its full name."""
+    found = file.get(name)
+    if not isinstance(found, kind):
+        what = "missing" if found is None else f"a {type(found).__name__.lower()}"
+        raise ValueError(f"{path}: /{name} is {what}, expected a {kind.__name__.lower()}")
+    return found
+
+
+def integer(path: Path, group: h5py.Group, name: str, low: int) -> int:
+    """An integer attribute of at least ``low``."""
+    value = np.asarray(group.attrs[name])
+    if value.shape != () or value.dtype.kind not in "iu" or value < low:
+        raise ValueError(
+            f"{path}: {group.name} {name} is {value.tolist()!r}, expected an integer >= {low}"
+        )
+    return int(value)
+
+
+def string(node: h5py.HLObject, name: str) -> str | None:
+    """A string attribute, of fixed length or not; anything else in Python's notation."""
+    value = node.attrs.get(name)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value if value is None or isinstance(value, str) else repr(value)
+
+
+def pair(path: Path, file: h5py.File, group: str, name: str) -> tuple[int, int]:
+    """Two positive integers: an attribute of a group."""
+    value = np.atleast_1d(node(path, file, group, h5py.Group).attrs.get(name, ()))
+    if value.shape != (2,) or value.dtype.kind not in "iu" or (value < 1).any():
+        raise ValueError(
+            f"{path}: /{group} {name} is {value.tolist()}, expected two positive integers"
+        )
+    return int(value[0]), int(value[1])
+
+
+def reals(path: Path, dataset: h5py.Dataset, ndim: int, expected: str) -> NDArray[np.float64]:
+    """All of a small dataset of finite real numbers of ``ndim`` axes."""
+    found = np.asarray(dataset[()])
+    if found.ndim != ndim or found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        raise ValueError(
+            f"{path}: {dataset.name} is {found.dtype} {list(found.shape)}, "
+            f"expected {expected}, finite"
+        )
+    return found.astype(np.float64)
+
+
+def finite(path: Path, name: str, values: NDArray[Any]) -> None:
+    """Raise ValueError where some values are NaN or Inf; ``name`` says which they are."""
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise ValueError(f"{path}: {name} holds {bad} NaN or Inf, expected finite numbers")
