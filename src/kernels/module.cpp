@@ -5,6 +5,7 @@
 #include <string>
 
 #include "dense_gradient.hpp"
+#include "joseph.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -14,6 +15,8 @@ namespace {
 using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Result = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Numbers = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Picture = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 void check_size(const char *name, std::size_t size, const char *side, std::size_t expected) {
@@ -23,13 +26,17 @@ void check_size(const char *name, std::size_t size, const char *side, std::size_
                               .c_str());
 }
 
+void check_threads(int threads) {
+    if (threads < 1)
+        throw nb::value_error(("threads is " + std::to_string(threads) + ", not 1 or more").c_str());
+}
+
 asyncred::Rows checked(const Matrix &A, const Vector &x, const Vector &y, const Result &out,
                        int threads) {
     check_size("x", x.shape(0), "columns", A.shape(1));
     check_size("y", y.shape(0), "rows", A.shape(0));
     check_size("out", out.shape(0), "columns", A.shape(1));
-    if (threads < 1)
-        throw nb::value_error(("threads is " + std::to_string(threads) + ", not 1 or more").c_str());
+    check_threads(threads);
     return {A.data(), y.data(), static_cast<std::int64_t>(A.shape(0)),
             static_cast<std::int64_t>(A.shape(1))};
 }
@@ -54,6 +61,43 @@ void dense_gradient_rows(const Matrix &A, const Vector &x, const Vector &y, cons
     asyncred::dense_gradient(data, x.data(), rows.data(), w, scale, out.data(), threads);
 }
 
+// What a block of h x w pixels and its runs of bins are; the checks that forward and adjoint share.
+asyncred::Projection projection(std::size_t h, std::size_t w, double left, double top,
+                                const Numbers &cosine, const Numbers &sine, const Indices &first,
+                                std::size_t views, std::size_t width, double center,
+                                double spacing, double pixel, int threads) {
+    if (cosine.shape(0) != views || sine.shape(0) != views || first.shape(0) != views)
+        throw nb::value_error(("cosine, sine and first have " + std::to_string(cosine.shape(0)) +
+                               ", " + std::to_string(sine.shape(0)) + " and " +
+                               std::to_string(first.shape(0)) + " elements, but there are " +
+                               std::to_string(views) + " views")
+                                  .c_str());
+    if (!(spacing > 0) || !(pixel > 0))
+        throw nb::value_error("spacing and pixel are to be more than 0");
+    check_threads(threads);
+    const auto count = [](std::size_t n) { return static_cast<std::int64_t>(n); };
+    return {count(h),     count(w),     left,        top,          count(views), cosine.data(),
+            sine.data(),  first.data(), count(width), center,      spacing,      pixel};
+}
+
+void joseph_forward(const Matrix &x, double left, double top, const Numbers &cosine,
+                    const Numbers &sine, const Indices &first, double center, double spacing,
+                    double pixel, const Picture &out, int threads) {
+    asyncred::joseph_forward(
+        projection(x.shape(0), x.shape(1), left, top, cosine, sine, first, out.shape(0),
+                   out.shape(1), center, spacing, pixel, threads),
+        x.data(), out.data(), threads);
+}
+
+void joseph_adjoint(const Matrix &r, double left, double top, const Numbers &cosine,
+                    const Numbers &sine, const Indices &first, double center, double spacing,
+                    double pixel, const Picture &out, int threads) {
+    asyncred::joseph_adjoint(
+        projection(out.shape(0), out.shape(1), left, top, cosine, sine, first, r.shape(0),
+                   r.shape(1), center, spacing, pixel, threads),
+        r.data(), out.data(), threads);
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, module) {
@@ -64,4 +108,10 @@ NB_MODULE(_kernels, module) {
     module.def("dense_gradient_rows", &dense_gradient_rows, "A"_a.noconvert(), "x"_a.noconvert(),
                "y"_a.noconvert(), "rows"_a.noconvert(), "scale"_a, "out"_a.noconvert(),
                "threads"_a, Unlocked());
+    module.def("joseph_forward", &joseph_forward, "x"_a.noconvert(), "left"_a, "top"_a,
+               "cosine"_a.noconvert(), "sine"_a.noconvert(), "first"_a.noconvert(), "center"_a,
+               "spacing"_a, "pixel"_a, "out"_a.noconvert(), "threads"_a, Unlocked());
+    module.def("joseph_adjoint", &joseph_adjoint, "r"_a.noconvert(), "left"_a, "top"_a,
+               "cosine"_a.noconvert(), "sine"_a.noconvert(), "first"_a.noconvert(), "center"_a,
+               "spacing"_a, "pixel"_a, "out"_a.noconvert(), "threads"_a, Unlocked());
 }

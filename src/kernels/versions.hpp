@@ -1,0 +1,11 @@
+// One wheel for all x86-64 processors: the loader picks the version that the processor can run.
+#pragma once
+
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#if __GNUC__ >= 12
+#define VERSIONS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
+#endif
+#ifndef VERSIONS
+#define VERSIONS
+#endif
