@@ -182,7 +182,7 @@ def _iterates(D: OnnxDenoiser) -> list[Image]:
         simulate_demo(path, overwrite=False)
         problem = read_problem(path)
         grid, own = problem.grid, list(range(len(problem.grid)))
-        A = problem.operator(own, threads=2)
+        A = problem.data.operator(own, threads=2)
     x0 = np.zeros(grid.shape, np.float32)
     for i in own:
         x0[grid.block(i)] = A.adjoint(i)

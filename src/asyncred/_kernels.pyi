@@ -17,3 +17,29 @@ def dense_gradient_rows(
     out: NDArray[np.float32],
     threads: int,
 ) -> None: ...
+def joseph_forward(
+    x: NDArray[np.float32],
+    left: float,
+    top: float,
+    cosine: NDArray[np.float64],
+    sine: NDArray[np.float64],
+    first: NDArray[np.int64],
+    center: float,
+    spacing: float,
+    pixel: float,
+    out: NDArray[np.float32],
+    threads: int,
+) -> None: ...
+def joseph_adjoint(
+    r: NDArray[np.float32],
+    left: float,
+    top: float,
+    cosine: NDArray[np.float64],
+    sine: NDArray[np.float64],
+    first: NDArray[np.int64],
+    center: float,
+    spacing: float,
+    pixel: float,
+    out: NDArray[np.float32],
+    threads: int,
+) -> None: ...

@@ -17,19 +17,22 @@ from mpi4py import MPI
 from asyncred.async_red import async_red
 from asyncred.collective import gather_blocks, on_all, on_root
 from asyncred.config import InputError, RunConfig
+from asyncred.coupling import Coupling
 from asyncred.denoiser import OnnxDenoiser
+from asyncred.grid import region_shape
 from asyncred.instrument import SlowedRed, TimedDenoiser, TimedOperator, Times
 from asyncred.monitor import SUMS, Reference, RunMonitor, Tolerance
-from asyncred.operators import Image, Operator
+from asyncred.operators import Coupled, Image, Operator
 from asyncred.placement import Placement, place
-from asyncred.plan import Plan, make_plan, start_blocks, truth_blocks
+from asyncred.plan import Plan, make_plan, start_blocks, stored_blocks, truth_blocks
+from asyncred.problem import BlockRandomData
 from asyncred.progress import progress
 from asyncred.red import RedOperator
 from asyncred.report import say_end, say_start
 from asyncred.result import Record, write_result
 from asyncred.sampling import EpochOrder, FullBatch, RandomRows, UniformOrder
 from asyncred.serial_red import LocalImage, bc_red, gm_red
-from asyncred.shared import Counters, ProgressThread, SharedImage
+from asyncred.shared import Counters, ProgressThread, SharedImage, SharedResidual
 from asyncred.stepsize import AdaptiveStep, DecayingStep, FixedStep, SafeStep, Step
 from asyncred.stopping import AsyncStop, Reason, Signals, SyncStop
 from asyncred.sync_red import sync_red
@@ -56,11 +59,12 @@ class Setup:
     plan: Plan
     placement: Placement
     A: Operator
+    coupling: Coupling | None
+    """What couples the blocks of A, if anything does."""
     G: RedOperator
     times: Times
     x0: Mapping[int, Image]
     truth: Mapping[int, Image]
-    progress_thread: bool
 
     @property
     def budget(self) -> int:
@@ -73,12 +77,14 @@ def run(config: RunConfig, comm: MPI.Intracomm) -> int:
 
     Raises InputError, the same on every rank, where the input is at fault.
     """
-    setup = set_up(config, comm)
+    plan = on_root(comm, lambda: make_plan(config, comm.size))
+    placement = place(comm, len(plan.problem.grid), threads=config.threads)
     if comm.rank == 0:
-        say_start(setup.plan, setup.placement, config)
+        say_start(plan, placement, config)
     with ExitStack() as stack, Signals() as signals:
-        if setup.progress_thread:
+        if _progress_thread(config, placement):
             stack.enter_context(ProgressThread(comm))
+        setup = set_up(config, comm, plan, placement, stack)
         counters = stack.enter_context(Counters(comm, sums=SUMS))
         x = stack.enter_context(_image(setup, counters))
         reference = _reference(setup, x)
@@ -93,12 +99,12 @@ def run(config: RunConfig, comm: MPI.Intracomm) -> int:
             interval=config.report,
             on_sample=display.show if display else lambda sample: None,
         )
-        reason, times = _iterate(setup, x, counters, monitor, signals)
+        reason, times, drifts = _iterate(setup, x, counters, monitor, signals)
         _close_history(setup, x, monitor, reference, reason)
         if display:
             display.show(monitor.history[-1])
             display.close()
-        record = _gather_record(setup, monitor, times, reason)
+        record = _gather_record(setup, monitor, times, reason, drifts)
         final = {i: x.block(i) for i in setup.placement.own}
         _write(setup, record, final)
     if comm.rank == 0:
@@ -106,18 +112,16 @@ def run(config: RunConfig, comm: MPI.Intracomm) -> int:
     return EXIT_CODES.get(reason, 0)
 
 
-def set_up(config: RunConfig, comm: MPI.Intracomm) -> Setup:
-    """Read the input and build the operators of this rank. Collective over comm.
+def set_up(
+    config: RunConfig, comm: MPI.Intracomm, plan: Plan, placement: Placement, stack: ExitStack
+) -> Setup:
+    """Read the measurements and build the operators of this rank. Collective over comm.
 
-    Raises InputError on every rank.
+    What must be freed goes on the stack. Raises InputError on every rank.
     """
-    plan = on_root(comm, lambda: make_plan(config, comm.size))
-    grid = plan.problem.grid
-    placement = place(comm, len(grid), threads=config.threads)
-    own, times = placement.own, Times()
-    A = on_all(comm, lambda: plan.problem.data.operator(own, threads=placement.threads))
-    x0 = on_all(comm, lambda: start_blocks(config.start, grid, A, own))
+    grid, own, times = plan.problem.grid, placement.own, Times()
     truth = on_all(comm, lambda: truth_blocks(plan.problem, own))
+    A, x0, coupling = _data_term(comm, plan, placement, stack)
     D = TimedDenoiser(OnnxDenoiser(plan.model, threads=placement.threads), times)
     factor = dict(config.slow).get(comm.rank, 1.0)
     G = (
@@ -125,8 +129,34 @@ def set_up(config: RunConfig, comm: MPI.Intracomm) -> Setup:
         if factor > 1
         else RedOperator(grid, TimedOperator(A, times), D, tau=config.tau)
     )
-    thread = _progress_thread(config, placement)
-    return Setup(config, comm, plan, placement, A, G, times, x0, truth, thread)
+    return Setup(config, comm, plan, placement, A, coupling, G, times, x0, truth)
+
+
+def _data_term(
+    comm: MPI.Intracomm, plan: Plan, placement: Placement, stack: ExitStack
+) -> tuple[Operator, Mapping[int, Image], Coupling | None]:
+    """The data term of the own blocks, where they start, and what couples them. Collective."""
+    data, grid, own = plan.problem.data, plan.problem.grid, placement.own
+    if isinstance(data, BlockRandomData):
+        local = on_all(comm, lambda: data.operator(own, threads=placement.threads))
+        return local, on_all(comm, lambda: start_blocks(plan.start, grid, local, own)), None
+    model = data.model(threads=placement.threads)
+    bounds = [k * model.groups // comm.size for k in (comm.rank, comm.rank + 1)]
+    on_all(comm, lambda: data.y(range(*bounds)))  # NaN in it is found here
+    residual = stack.enter_context(SharedResidual(comm, model, far=placement.far))
+    shapes = {i: region_shape(grid.block(i)) for i in own}
+    coupling = Coupling(residual, model, data, shapes)
+    A = coupling.operator()
+    if plan.start == "fbp":
+        x0 = coupling.filtered_backprojection()
+    elif plan.start == "adjoint":
+        x0 = coupling.backprojection()
+    elif plan.start == "zero":
+        x0 = {i: np.zeros(shape, np.float32) for i, shape in shapes.items()}
+    else:
+        x0 = on_all(comm, lambda: stored_blocks(plan.start, grid, own))
+    coupling.refresh(x0)
+    return A, x0, coupling
 
 
 def _progress_thread(config: RunConfig, placement: Placement) -> bool:
@@ -183,8 +213,11 @@ def _G_square(setup: Setup, x: AnyImage) -> float:
 
 def _iterate(
     setup: Setup, x: AnyImage, counters: Counters, monitor: RunMonitor, signals: Signals
-) -> tuple[Reason, Times]:
-    """Run the algorithm on this rank; why all ranks stopped, and its times. Collective."""
+) -> tuple[Reason, Times, list[float]]:
+    """Run the algorithm on this rank. Collective.
+
+    Why all ranks stopped, its times, and the drift of the residual at each renewal.
+    """
     config, comm, own = setup.config, setup.comm, setup.placement.own
     rngs = [np.random.default_rng([config.seed, comm.rank, purpose]) for purpose in (0, 1)]
     order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, rngs[0])
@@ -194,25 +227,40 @@ def _iterate(
     stop = _stop(setup, counters, signals)
     setup.times.reset()
     monitor.begin()
-    start = time.perf_counter()
-    ALGORITHMS[config.method](
-        setup.G, x, order=order, minibatch=minibatch, step=step, stop=stop, monitor=monitor
-    )
-    times = replace(setup.times, loop=time.perf_counter() - start)
-    return Reason(comm.allreduce(int(stop.reason or 0), MPI.MAX)), times
+    loop, reason, drifts = 0.0, Reason.BUDGET, []
+    at_once = len(setup.G.grid) if config.method == "gm" else 1  # updates between two questions
+    for leg in _legs(setup):
+        stop.until(-(-leg // at_once))
+        start = time.perf_counter()
+        ALGORITHMS[config.method](
+            setup.G, x, order=order, minibatch=minibatch, step=step, stop=stop, monitor=monitor
+        )
+        loop += time.perf_counter() - start
+        reason = Reason(comm.allreduce(int(stop.reason or 0), MPI.MAX))
+        if setup.coupling:
+            drifts.append(setup.coupling.refresh({i: x.block(i) for i in own}))
+        if reason is not Reason.BUDGET:
+            break
+    return reason, replace(setup.times, loop=loop), drifts
+
+
+def _legs(setup: Setup) -> list[int]:
+    """Updates after which A x - y is computed anew; the budget is the last of them."""
+    budget, b = setup.budget, len(setup.G.grid)
+    every = round(setup.config.refresh * b)
+    if setup.coupling is None or every == 0:
+        return [budget]
+    return [*range(every, budget, every), budget]
 
 
 def _stop(setup: Setup, counters: Counters, signals: Signals) -> AsyncStop | SyncStop:
-    config, budget = setup.config, setup.budget
+    """What stops this rank; its budget is told later."""
+    config = setup.config
     if config.method == "sync":
-        return SyncStop(
-            setup.comm, counters, updates=budget, seconds=config.max_time, signalled=signals
-        )
-    if config.method == "gm":  # one question an iteration, which is b updates
-        budget = -(-budget // len(setup.G.grid))
+        return SyncStop(setup.comm, counters, updates=0, seconds=config.max_time, signalled=signals)
     return AsyncStop(
         counters,
-        updates=budget,
+        updates=0,
         most=max(CLAIM, len(setup.placement.own)),
         seconds=config.max_time,
         signalled=signals,
@@ -229,9 +277,15 @@ def _constant_step(setup: Setup) -> Step:
     if not isinstance(config.step, str):
         return FixedStep(config.step)
     L = {i: setup.A.lipschitz(i, config.minibatch) for i in setup.placement.own}
+    coupling = 0.0
+    if isinstance(setup.A, Coupled):
+        coupling = setup.A.coupling(config.minibatch)
+        together = {"gm": b, "sync": setup.comm.size}.get(config.method, 1)
+        L = {i: min(coupling, together * L_i) for i, L_i in L.items()}
     if config.step == "safe":
+        L = {i: max(coupling, L_i) for i, L_i in L.items()}
         return SafeStep(L, tau=config.tau, b=b, delay_bound=setup.comm.size - 1)
-    return AdaptiveStep(L, tau=config.tau, b=b)
+    return AdaptiveStep(L, tau=config.tau, b=b, coupling=coupling)
 
 
 def _close_history(
@@ -247,7 +301,9 @@ def _close_history(
         monitor.close(distance)
 
 
-def _gather_record(setup: Setup, monitor: RunMonitor, times: Times, reason: Reason) -> Record:
+def _gather_record(
+    setup: Setup, monitor: RunMonitor, times: Times, reason: Reason, drifts: list[float]
+) -> Record:
     """What the result file says; meant on rank 0 only. Collective."""
     comm, plan, config = setup.comm, setup.plan, setup.config
     counts = np.zeros(len(setup.G.grid), np.int64)
@@ -257,7 +313,7 @@ def _gather_record(setup: Setup, monitor: RunMonitor, times: Times, reason: Reas
     comm.Reduce(counts, per_block)
     comm.Reduce(monitor.delays, delays)
     provenance: dict[str, Any] = {
-        "parameters": {**config.as_json(), "sigma": plan.model.level},
+        "parameters": {**config.as_json(), "sigma": plan.model.level, "start": plan.start},
         "command": shlex.join(sys.argv),
         "input": str(plan.problem.path.resolve()),
         "input_sha256": plan.sha256,
@@ -269,6 +325,7 @@ def _gather_record(setup: Setup, monitor: RunMonitor, times: Times, reason: Reas
         "threads_per_rank": setup.placement.threads,
         "mpi": MPI.Get_library_version().split("\n")[0].strip(" \0"),
         "stopped": reason.name.lower(),
+        "residual_drift": drifts,
     }
     return Record(
         monitor.history,

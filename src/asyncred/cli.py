@@ -35,7 +35,9 @@ RUN_FLAGS: dict[str, str] = {
     "decay": "epochs after which the step is halved: gamma / (1 + epoch / decay), for minibatches",
     "order": "epoch or uniform (epoch)",
     "seed": "of block order and minibatches (0)",
-    "start": "zero, adjoint (A^T y), centered (A^T y about a constant) or an HDF5 file (centered)",
+    "start": "zero, adjoint (A^T y), centered (A^T y about a constant), fbp (filtered "
+    "backprojection) or an HDF5 file (centered, or fbp for tomography)",
+    "refresh": "epochs between exact renewals of A x - y where A couples all blocks, 0 never (50)",
     "index": "which image of a problem file with several",
     "threads": "of each rank (its share of the node's cores)",
     "progress-thread": "on, off or auto: on where ranks span hosts (auto)",
@@ -148,6 +150,24 @@ def _simulate_cs(options: argparse.Namespace) -> int:
             noise_snr=options.noise_snr,
             seed=options.seed,
             store_matrix=options.store_matrix,
+            overwrite=options.overwrite,
+        )
+    )
+
+
+def _simulate_ct(options: argparse.Namespace) -> int:
+    from asyncred.simulate import simulate_ct
+
+    return _locally(
+        lambda: simulate_ct(
+            Path(options.problem),
+            image=options.image,
+            size=options.size,
+            block=options.block,
+            views=options.views,
+            photons=options.photons,
+            attenuation=options.attenuation,
+            seed=options.seed,
             overwrite=options.overwrite,
         )
     )
@@ -273,18 +293,30 @@ def _add_run(commands: Any) -> None:
 def _add_simulate(commands: Any) -> None:
     simulate = commands.add_parser("simulate", help="write a problem file with known truth")
     kinds = simulate.add_subparsers(required=True, metavar="KIND")
-    cs = kinds.add_parser("cs", help="block-diagonal random compressive sensing")
     side = _typed(integer("an integer >= 1", low=1))
     positive = _typed(number("a number > 0", open_low=True))
-    cs.add_argument("problem", metavar="OUT.h5")
-    cs.add_argument("--image", default="camera", help="picture, .npy file or camera (shipped)")
-    cs.add_argument("--size", type=side, help="scale the longer side down to this many pixels")
-    cs.add_argument("--block", type=side, default=80, help="side of a block (80)")
+    cs = kinds.add_parser("cs", help="block-diagonal random compressive sensing")
+    _add_image(cs, side)
     cs.add_argument(
         "--ratio", type=positive, default=0.680625, help="measurements per pixel (0.680625)"
     )
     cs.add_argument("--noise-snr", type=_typed(number("dB >= -100", low=-100.0)), default=30.0)
-    cs.add_argument("--seed", type=_typed(integer("an integer >= 0")), default=0)
     cs.add_argument("--store-matrix", action="store_true", help="put A itself into the file")
-    cs.add_argument("--overwrite", action="store_true", help="replace an earlier file")
     cs.set_defaults(command=_simulate_cs)
+    ct = kinds.add_parser("ct", help="tomography in parallel beams, with Poisson noise")
+    _add_image(ct, side)
+    ct.add_argument("--views", type=side, default=90, help="over 180 degrees (90)")
+    ct.add_argument("--photons", type=positive, default=1e5, help="of an unweakened ray (1e5)")
+    ct.add_argument(
+        "--attenuation", type=positive, default=3.0, help="of the strongest ray, as a logarithm (3)"
+    )
+    ct.set_defaults(command=_simulate_ct)
+
+
+def _add_image(kind: argparse.ArgumentParser, side: Callable[[str], Any]) -> None:
+    kind.add_argument("problem", metavar="OUT.h5")
+    kind.add_argument("--image", default="camera", help="picture, .npy file or camera (shipped)")
+    kind.add_argument("--size", type=side, help="scale the longer side down to this many pixels")
+    kind.add_argument("--block", type=side, default=80, help="side of a block (80)")
+    kind.add_argument("--seed", type=_typed(integer("an integer >= 0")), default=0)
+    kind.add_argument("--overwrite", action="store_true", help="replace an earlier file")

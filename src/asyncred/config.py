@@ -15,8 +15,8 @@ else:
     import tomli as tomllib
 
 METHODS = ("async", "sync", "bc", "gm")
-STARTS = ("zero", "adjoint", "centered")
-"""Or a file."""
+STARTS = ("auto", "zero", "adjoint", "centered", "fbp")
+"""Or a file; which of them, the kind of problem says."""
 
 EPOCHS = 400
 LARGEST = 1e12
@@ -51,7 +51,8 @@ class RunConfig:
     decay: float | None = None
     order: str = "epoch"
     seed: int = 0
-    start: str = "centered"
+    start: str = "auto"
+    refresh: float = 50.0
     index: int | None = None
     slow: tuple[tuple[int, float], ...] = ()
     threads: int | None = None
@@ -233,6 +234,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "order": choice("epoch", "uniform"),
     "seed": integer("an integer >= 0", large=True),
     "start": _text,
+    "refresh": number("epochs >= 0"),
     "index": integer("an integer >= 0"),
     "slow": _slow,
     "threads": integer("an integer >= 1", low=1),

@@ -31,6 +31,8 @@ class Plan:
     """Of the problem file."""
     model: DenoiserModel
     tiling_error: float
+    start: str
+    """What it starts from: a name or a file."""
 
     @property
     def halo_exact(self) -> bool:
@@ -61,7 +63,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
             f"by {error:.1e} from the whole, expected at most {EXACT:.0e}; "
             "--halo N accepts a halo of your own"
         )
-    return Plan(problem, sha256(config.problem), model, error)
+    return Plan(problem, sha256(config.problem), model, error, _start(config, problem))
 
 
 def load_model(config: RunConfig) -> DenoiserModel:
@@ -100,6 +102,11 @@ def start_blocks(start: str, grid: BlockGrid, A: BlockRandom, own: list[int]) ->
         return {i: A.adjoint(i) for i in own}
     if start == "centered":
         return {i: _centered(A, i, region_shape(grid.block(i))) for i in own}
+    return stored_blocks(start, grid, own)
+
+
+def stored_blocks(start: str, grid: BlockGrid, own: list[int]) -> dict[int, Image]:
+    """x0 of some blocks from an HDF5 file. Raises ValueError."""
     data = read_start(Path(start), grid)
     with data.file:
         lead = (0,) * (data.ndim - 2)
@@ -138,6 +145,18 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _start(config: RunConfig, problem: Problem) -> str:
+    """The start that is meant. Raises ValueError where this kind of problem has none such."""
+    known = problem.data.starts
+    if config.start == "auto":
+        return known[0]
+    if config.start in STARTS and config.start not in known:
+        raise InputError(
+            f"--start is {config.start!r}, expected {', '.join(known)} ({problem.kind}) or a file"
+        )
+    return config.start
 
 
 def _check_ranks(config: RunConfig, problem: Problem, ranks: int) -> None:

@@ -21,7 +21,12 @@ def draw(result: Result, path: Path) -> None:
     if result.truth is not None:
         panels.append(("truth", result.truth))
     start = result.provenance["parameters"]["start"]
-    names = {"adjoint": "$A^T y$", "centered": "$A^T y$ about its mean", "zero": "zero"}
+    names = {
+        "adjoint": "$A^T y$",
+        "centered": "$A^T y$ about its mean",
+        "fbp": "FBP",
+        "zero": "zero",
+    }
     name = f"start, {names[start]}" if start in names else "start"
     panels.append((_with_snr(name, result.start, result), result.start))
     panels.append((_with_snr("result", result.image, result), result.image))

@@ -58,6 +58,11 @@ class AsyncStop:
         self._claimed -= 1
         return self.reason is not None
 
+    def until(self, updates: int) -> None:
+        """Go on, to another budget. Collective: every rank has stopped for want of budget."""
+        self._counters.settle(self._updates)
+        self._updates, self._claimed, self.reason = updates, 0, None
+
     def _early(self) -> Reason | None:
         if self._signalled():
             self._counters.raise_stop(Reason.SIGNAL)
@@ -82,7 +87,8 @@ class SyncStop:
         seconds: float,
         signalled: Callable[[], bool],
     ) -> None:
-        self._comm, self._counters, self._left = comm, counters, updates
+        self._comm, self._counters = comm, counters
+        self._updates, self._done = updates, 0
         self._deadline = time.monotonic() + seconds
         self._signalled = signalled
         self.reason: Reason | None = None
@@ -95,11 +101,15 @@ class SyncStop:
         elif time.monotonic() > self._deadline:
             mine = Reason.TIME
         flag = self._comm.allreduce(mine, MPI.MAX)
-        if not flag and self._left <= 0:
+        if not flag and self._done >= self._updates:
             flag = Reason.BUDGET
-        self._left -= self._comm.size
+        self._done += 0 if flag else self._comm.size
         self.reason = Reason(flag) if flag else None
         return self.reason is not None
+
+    def until(self, updates: int) -> None:
+        """Go on, to another budget."""
+        self._updates, self.reason = updates, None
 
 
 class Signals:

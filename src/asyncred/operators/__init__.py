@@ -13,6 +13,7 @@ Images are float32 [h, w].
 
 from asyncred.operators.block_random import BlockRandom
 from asyncred.operators.coupled import Coupled, LocalResidual
+from asyncred.operators.parallel_beam import ParallelBeam
 from asyncred.operators.protocols import Footprint, ForwardModel, Image, Operator, Rows
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Image",
     "LocalResidual",
     "Operator",
+    "ParallelBeam",
     "Rows",
 ]

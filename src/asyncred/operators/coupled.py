@@ -108,9 +108,11 @@ class Coupled:
 
     def lipschitz(self, i: int, minibatch: int | None) -> float:
         """c ||A_i||^2, times groups / w for a minibatch of w: an upper bound."""
-        share = 1.0 if minibatch is None else max(1.0, self.model.groups / minibatch)
-        return self._norms[i] * share
+        return self._norms[i] * self._share(minibatch)
 
-    def coupling(self) -> float:
-        """c ||A||^2, which bounds what updates of many blocks at once do to each other."""
-        return self._norm
+    def coupling(self, minibatch: int | None) -> float:
+        """The same of the whole of A: what bounds updates of many blocks at once."""
+        return self._norm * self._share(minibatch)
+
+    def _share(self, minibatch: int | None) -> float:
+        return 1.0 if minibatch is None else max(1.0, self.model.groups / minibatch)

@@ -4,7 +4,16 @@
 opens the file in mode "r" and takes only its own part.
 """
 
-from asyncred.problem.block_random import write_block_random
-from asyncred.problem.reader import Problem, read_problem
+from asyncred.problem.block_random import BlockRandomData, write_block_random
+from asyncred.problem.parallel_beam import ParallelBeamData, write_parallel_beam
+from asyncred.problem.reader import Data, Problem, read_problem
 
-__all__ = ["Problem", "read_problem", "write_block_random"]
+__all__ = [
+    "BlockRandomData",
+    "Data",
+    "ParallelBeamData",
+    "Problem",
+    "read_problem",
+    "write_block_random",
+    "write_parallel_beam",
+]

@@ -41,7 +41,7 @@ class BlockRandomData:
     seed: int | None
     """Seed of the matrices; None where the file holds them."""
 
-    coupled = False
+    starts = ("centered", "adjoint", "zero")
 
     @property
     def groups(self) -> int:

@@ -64,3 +64,15 @@ def finite(path: Path, name: str, values: NDArray[Any]) -> None:
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
         raise ValueError(f"{path}: {name} holds {bad} NaN or Inf, expected finite numbers")
+
+
+def real(path: Path, group: h5py.Group, name: str, default: float, *, positive: bool) -> float:
+    """A finite number among the attributes of a group, or ``default`` where it is missing."""
+    value = np.asarray(group.attrs.get(name, default))
+    fits = value.shape == () and value.dtype.kind in "fiu" and bool(np.isfinite(value))
+    if not fits or (positive and value <= 0):
+        raise ValueError(
+            f"{path}: {group.name} {name} is {value.tolist()!r}, expected a "
+            f"{'positive ' if positive else 'finite '}number"
+        )
+    return float(value)

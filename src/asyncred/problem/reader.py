@@ -16,11 +16,13 @@ from asyncred.operators import Image
 from asyncred.problem.block_random import BlockRandomData, read_block_random
 from asyncred.problem.fields import node, string
 from asyncred.problem.head import has_truth, read_grid
+from asyncred.problem.parallel_beam import ParallelBeamData, read_parallel_beam
 
-Data = BlockRandomData
+Data = BlockRandomData | ParallelBeamData
 
 READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, int | None], Data]] = {
     "block_random": read_block_random,
+    "parallel_beam": read_parallel_beam,
 }
 
 

@@ -79,6 +79,14 @@ class Counters(Window):
         self.win.Flush(0)
         return max(0, min(chunk, budget - int(before[0])))
 
+    def settle(self, claimed: int) -> None:
+        """Set how many updates are claimed, between two parts of a run. Collective."""
+        self.comm.Barrier()
+        if self.comm.rank == 0:
+            self._replace(np.array([float(claimed)]), 0, self._CLAIMED)
+            self.win.Flush(0)
+        self.comm.Barrier()
+
     def raise_stop(self, reason: int) -> None:
         """Tell every rank to stop; each sees it before its next update."""
         flag = np.array([float(reason)])

@@ -64,6 +64,7 @@ class SharedResidual(Window):
 
     def fill(self, values: Callable[[range], Array | np.float32]) -> None:
         """r <- values(own groups), float32 [groups, length]. Collective; nobody adds meanwhile."""
+        self._forget()
         self.comm.Barrier()
         self._memory[:] = values(self.own)
         self.ready()
@@ -118,15 +119,20 @@ class SharedResidual(Window):
         self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self.win.Flush_all()  # of what was requested and never read
-            for read in self._requested:
-                if read.rows is not None:
-                    for piece in read.pieces:
-                        piece.runs.Free()
+            self._forget()
             for pieces in self._whole.values():
                 for piece in pieces:
                     piece.runs.Free()
         super().__exit__(kind, error, trace)
+
+    def _forget(self) -> None:
+        """Drop what was requested and never read."""
+        self.win.Flush_all()  # before its buffers go
+        for read in self._requested:
+            if read.rows is not None:
+                for piece in read.pieces:
+                    piece.runs.Free()
+        self._requested = []
 
     def _ask(self, i: int, rows: Rows | None) -> _Read:
         pieces = self._pieces(i, rows)

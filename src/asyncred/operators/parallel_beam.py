@@ -1,0 +1,139 @@
+"""Tomography in parallel beams: line integrals along rays, view by view.
+
+    y[v, b] = integral of x along the ray  x cos(theta_v) + y sin(theta_v) = (b - center) spacing
+
+x and y are counted from the rotation axis, the middle of the image, in pixels, y upwards. The
+integral is Joseph's (1982): the image is interpolated linearly along the rows or columns that the
+ray crosses, whichever it crosses at the steeper angle. Its transpose is exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from asyncred.grid import BlockGrid, Region, region_shape
+from asyncred.kernels import joseph_adjoint, joseph_forward
+from asyncred.operators.protocols import Footprint, Image, Rows
+
+Array = NDArray[np.float32]
+
+
+class ParallelBeam:
+    """A ``ForwardModel`` whose groups are the views and whose measurements are bins.
+
+    ``angles`` in radians [views]; ``spacing`` of the bins in pixels; ``center``, the bin, counted
+    from 0, that sees the rotation axis (the middle); ``pixel``, the side of a pixel in the unit of
+    length of x's attenuation. Cost of a block: one interpolation a pixel and view, each way.
+    """
+
+    def __init__(
+        self,
+        grid: BlockGrid,
+        angles: NDArray[np.float64],
+        bins: int,
+        *,
+        spacing: float = 1.0,
+        center: float | None = None,
+        pixel: float = 1.0,
+        threads: int,
+    ) -> None:
+        if angles.ndim != 1 or angles.size == 0 or bins < 1:
+            raise ValueError(
+                f"angles {angles.shape} and {bins} bins, expected one of each at least"
+            )
+        self.groups, self.length = angles.size, bins
+        self._grid = grid
+        self._cosine, self._sine = np.cos(angles), np.sin(angles)
+        self._spacing, self._pixel, self._threads = spacing, pixel, threads
+        self._center = (bins - 1) / 2 if center is None else center
+        self._footprints: dict[int, Footprint] = {}
+
+    def footprint(self, i: int) -> Footprint:
+        """The bins that see block i, or its neighbours' nearest pixels, in each view."""
+        if i not in self._footprints:
+            self._footprints[i] = self._shadow(self._grid.block(i))
+        return self._footprints[i]
+
+    def forward(self, i: int, x_i: Image, groups: Rows | None) -> Array:
+        """Line integrals of block i, float32 [views, width of the footprint]."""
+        left, top = self._corner(self._grid.block(i))
+        footprint = self.footprint(i)
+        cosine, sine, first = self._views(footprint, groups)
+        out = np.empty((first.size, footprint.width), np.float32)
+        joseph_forward(
+            np.ascontiguousarray(x_i, np.float32),
+            left,
+            top,
+            cosine,
+            sine,
+            first,
+            self._center,
+            self._spacing,
+            self._pixel,
+            out,
+            self._threads,
+        )
+        return out
+
+    def adjoint(self, i: int, r: Array, groups: Rows | None) -> Image:
+        """The transpose: each pixel's sum over the rays that meet it, float32 [h, w]."""
+        region = self._grid.block(i)
+        left, top = self._corner(region)
+        cosine, sine, first = self._views(self.footprint(i), groups)
+        out = np.empty(region_shape(region), np.float32)
+        joseph_adjoint(
+            r,
+            left,
+            top,
+            cosine,
+            sine,
+            first,
+            self._center,
+            self._spacing,
+            self._pixel,
+            out,
+            self._threads,
+        )
+        return out
+
+    def filtered(self, y: Array) -> Array:
+        """y [views, bins] such that its ``adjoint`` is the filtered backprojection.
+
+        For angles that divide 180 degrees evenly, in any order. The ramp of Ramachandran and
+        Lakshminarayanan (1971), convolved without wrapping around.
+        """
+        n = fft.next_fast_len(2 * self.length - 1, real=True)
+        distance = np.minimum(np.arange(n), n - np.arange(n)).astype(np.float64)
+        kernel = np.zeros(n)
+        kernel[0] = 0.25
+        odd = distance % 2 == 1
+        kernel[odd] = -1 / (np.pi * distance[odd]) ** 2
+        # Both the integrals and the transpose have the unit of pixel.
+        scale = np.pi / self.groups / self._pixel**2
+        ramp = fft.rfft(kernel).real * scale
+        spectrum = fft.rfft(y, n, axis=1, workers=self._threads) * ramp.astype(np.float32)
+        filtered = fft.irfft(spectrum, n, axis=1, workers=self._threads)[:, : self.length]
+        return np.ascontiguousarray(filtered, np.float32)
+
+    def _corner(self, region: Region) -> tuple[float, float]:
+        """x of the first column and y of the first row."""
+        height, width = self._grid.shape
+        return region[1].start - (width - 1) / 2, (height - 1) / 2 - region[0].start
+
+    def _shadow(self, region: Region) -> Footprint:
+        (h, w), (left, top) = region_shape(region), self._corner(region)
+        x, y = np.array([left - 1, left + w]), np.array([top + 1, top - h])
+        place = x[:, None, None] * self._cosine + y[None, :, None] * self._sine
+        bins = place.reshape(4, -1) / self._spacing + self._center
+        begin, end = np.floor(bins.min(0)).astype(np.int64), np.ceil(bins.max(0)).astype(np.int64)
+        width = min(int((end - begin).max()) + 1, self.length)
+        return Footprint(np.clip(begin, 0, self.length - width), width)
+
+    def _views(
+        self, footprint: Footprint, groups: Rows | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        if groups is None:
+            return self._cosine, self._sine, footprint.first
+        return self._cosine[groups], self._sine[groups], footprint.first[groups]

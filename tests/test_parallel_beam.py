@@ -1,0 +1,137 @@
+"""The tomographic projector: exact transpose, blocks that sum to the whole, the right geometry."""
+
+import numpy as np
+import pytest
+
+from asyncred.grid import BlockGrid
+from asyncred.kernels import joseph_forward_numpy
+from asyncred.operators import ParallelBeam
+
+ANGLES = np.array([0, 0.3, np.pi / 4, 1.2, np.pi / 2, 2, 2.9, np.pi, -0.4, 5.0])
+GEOMETRIES = [
+    {"bins": 70},
+    {"bins": 61, "spacing": 1.3, "center": 28.4, "pixel": 0.7},
+    {"bins": 150, "spacing": 0.45},
+    {"bins": 20},  # sees a part of the image only
+]
+
+
+def image(shape, seed=0):
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def unfolded(A, i, r, groups=slice(None)):
+    """What a block gives, on all bins."""
+    footprint = A.footprint(i)
+    first = footprint.first[groups]
+    y = np.zeros((len(r), A.length))
+    for v in range(len(r)):
+        y[v, first[v] : first[v] + footprint.width] = r[v]
+    return y
+
+
+@pytest.fixture(params=[(37, 52, 16, 20), (9, 9, 9, 9), (12, 5, 1, 1)], ids=str)
+def grid(request):
+    h, w, bh, bw = request.param
+    return BlockGrid((h, w), (bh, bw))
+
+
+@pytest.fixture(params=GEOMETRIES, ids=str)
+def geometry(request):
+    return dict(request.param)
+
+
+def test_blocks_sum_to_the_whole_image(grid, geometry):
+    A = ParallelBeam(grid, ANGLES, threads=1, **geometry)
+    x = image(grid.shape)
+    y = sum(unfolded(A, i, A.forward(i, x[grid.block(i)], None)) for i in range(len(grid)))
+    bins, center = geometry["bins"], geometry.get("center", (geometry["bins"] - 1) / 2)
+    places = (np.arange(bins) - center) * geometry.get("spacing", 1.0)
+    expected = joseph_forward_numpy(x, np.cos(ANGLES), np.sin(ANGLES), places)
+    expected *= geometry.get("pixel", 1.0)
+    assert np.linalg.norm(y - expected) <= 1e-5 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("groups", [None, np.array([1, 4, 7])], ids=["all", "some"])
+def test_transpose(grid, geometry, groups):
+    A = ParallelBeam(grid, ANGLES, threads=1, **geometry)
+    rng = np.random.default_rng(1)
+    views = A.groups if groups is None else len(groups)
+    for i in range(0, len(grid), 7):
+        x = rng.standard_normal(grid.window(i, 0).shape, dtype=np.float32)
+        z = rng.standard_normal((views, A.footprint(i).width), dtype=np.float32)
+        left = np.vdot(A.forward(i, x, groups).astype(np.float64), z)
+        right = np.vdot(x.astype(np.float64), A.adjoint(i, z, groups))
+        assert abs(left - right) <= 1e-5 * np.linalg.norm(x) * np.linalg.norm(z)
+
+
+def test_some_views_are_those_of_all(geometry):
+    grid, groups = BlockGrid((37, 52), (16, 20)), np.array([0, 5, 6])
+    A = ParallelBeam(grid, ANGLES, threads=1, **geometry)
+    x = image((16, 20))
+    np.testing.assert_array_equal(A.forward(1, x, groups), A.forward(1, x, None)[groups])
+
+
+def test_threads_give_the_same(grid):
+    one, two = (ParallelBeam(grid, ANGLES, 70, threads=threads) for threads in (1, 2))
+    x = image(grid.window(0, 0).shape)
+    y = one.forward(0, x, None)
+    np.testing.assert_array_equal(two.forward(0, x, None), y)
+    np.testing.assert_array_equal(two.adjoint(0, y, None), one.adjoint(0, y, None))
+
+
+def test_chords_of_a_disc():
+    n, radius = 200, 60.0
+    grid = BlockGrid((n, n), (n, n))
+    rows, cols = np.mgrid[:n, :n] - (n - 1) / 2
+    # Pixels at the rim count for the share that lies inside, nearly.
+    disc = np.clip(radius - np.hypot(rows, cols) + 0.5, 0, 1).astype(np.float32)
+    A = ParallelBeam(grid, np.arange(30) * np.pi / 30, 201, pixel=0.5, threads=1)
+    found = unfolded(A, 0, A.forward(0, disc, None))
+    place = np.arange(201) - 100
+    chord = 2 * np.sqrt(np.maximum(radius**2 - place**2, 0)) * 0.5
+    inside = np.abs(place) < radius - 5  # rays along the rim see its steps
+    assert np.abs(found - chord)[:, inside].max() <= 0.01 * chord.max()
+    assert not found[:, np.abs(place) > radius + 2].any()
+
+
+@pytest.mark.parametrize(("spacing", "pixel"), [(1.0, 1.0), (0.5, 1.0), (1.5, 0.3)])
+def test_filtered_backprojection_has_the_values_of_the_image(spacing, pixel):
+    n, views = 96, 300
+    grid = BlockGrid((n, n), (n, n))
+    rows, cols = np.mgrid[:n, :n] - (n - 1) / 2
+    distance = np.hypot(rows + 4, cols - 8)
+    bins, angles = int(140 / spacing), np.arange(views) * np.pi / views
+    A = ParallelBeam(grid, angles, bins, spacing=spacing, pixel=pixel, threads=1)
+    y = unfolded(A, 0, A.forward(0, (distance < 25).astype(np.float32), None)).astype(np.float32)
+    footprint = A.footprint(0)
+    columns = footprint.first[:, None] + np.arange(footprint.width)
+    filtered = np.take_along_axis(A.filtered(y), columns, axis=1)
+    found = A.adjoint(0, filtered, None)
+    assert found[distance < 20].mean() == pytest.approx(1, abs=0.01)
+    assert found[(distance > 30) & (distance < 38)].mean() == pytest.approx(0, abs=0.01)
+
+
+def test_agrees_with_astra():
+    astra = pytest.importorskip("astra", reason="no ASTRA toolbox: pip install astra-toolbox")
+    n, bins, angles = 128, 185, np.arange(45) * np.pi / 45
+    x = image((n, n))
+    volume = astra.create_vol_geom(n, n)
+    projection = astra.create_proj_geom("parallel", 1.0, bins, angles)
+    projector = astra.create_projector("linear", projection, volume)
+    number, expected = astra.create_sino(x, projector)
+    astra.data2d.delete(number)
+    astra.projector.delete(projector)
+    grid = BlockGrid((n, n), (n, n))
+    A = ParallelBeam(grid, angles, bins, threads=1)
+    found = unfolded(A, 0, A.forward(0, x, None))
+    assert np.linalg.norm(found - expected) <= 5e-4 * np.linalg.norm(expected)
+
+
+def test_wrong_arguments():
+    grid = BlockGrid((4, 4), (4, 4))
+    with pytest.raises(ValueError, match="expected"):
+        ParallelBeam(grid, np.zeros(0), 4, threads=1)
+    A = ParallelBeam(grid, ANGLES, 9, threads=1)
+    with pytest.raises(IndexError):
+        A.forward(1, image((4, 4)), None)
