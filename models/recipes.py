@@ -47,7 +47,7 @@ RECIPES = {
     "fast-s15": Recipe((15, 15), FAST, 10679),
     "fast-s10": Recipe((10, 10), FAST, 4000, rate=0.01, init="fast-s15"),
     "fast-s25": Recipe((25, 25), FAST, 4000, rate=0.01, init="fast-s15"),
-    "nonexpansive": Recipe((0, 50), partial(Unrolled, 16, 24, 4), 14000, rate=0.03),
-    "quality": Recipe((0, 55), partial(Stack, 64, DEEP, conditional=True), 20000),
+    "nonexpansive": Recipe((0, 50), partial(Unrolled, 16, 24, 4), 12351, rate=0.03),
+    "quality": Recipe((0, 55), partial(Stack, 64, DEEP, conditional=True), 27020),
 }
 """By name; the ONNX file is NAME.onnx."""

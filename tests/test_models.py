@@ -1,4 +1,4 @@
-"""The models that are built, not trained: their files, and what their pages prove."""
+"""The models that are nonexpansive by construction: what their pages prove, of the files."""
 
 import importlib.util
 from pathlib import Path
@@ -8,12 +8,14 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from asyncred.denoiser import EXACT
+from asyncred.bound import convolution_norm
+from asyncred.denoiser import EXACT, OnnxDenoiser, inspect_denoiser
 from asyncred.grid import BlockGrid
 from asyncred.receptive import ReceptiveField, receptive_field
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 TV = MODELS / "tv.onnx"
+NONEXPANSIVE = MODELS / "nonexpansive.onnx"
 HALO = 16
 SIGMAS = (1 / 255, 5 / 255, 50 / 255)
 SHAPES = ((2, 2), (2, 7), (5, 3), (31, 33), (64, 48))
@@ -85,3 +87,46 @@ def test_tv_takes_noise_away(tv):
     for sigma in SIGMAS:
         e = np.float32(sigma) * np.random.default_rng(0).standard_normal(x.shape, np.float32)
         assert np.linalg.norm(tv(x + e, sigma) - x) < 0.75 * np.linalg.norm(e)
+
+
+def test_nonexpansive_is_what_its_proof_asks_for():
+    graph = onnx.load(NONEXPANSIVE).graph
+    weights = {w.name: onnx.numpy_helper.to_array(w) for w in graph.initializer}
+    kinds = [node.op_type for node in graph.node]
+    iterations = kinds.count("ConvTranspose")
+    for k in range(iterations):
+        w = weights[f"w{k}"]
+        assert convolution_norm(w) ** 2 <= 2 * (1 + 1e-6)
+        np.testing.assert_array_equal(weights[f"adjoint{k}"], -w)
+        np.testing.assert_allclose(w.sum((1, 2, 3)), 0, atol=1e-5)
+        assert weights[f"mix{k}"] >= 0 and weights[f"mix_power{k}"] > 0
+        assert (weights[f"factor{k}"] > 0).all() and weights[f"power{k}"] > 0
+    # A group's clip looks at its own channels and at all of them.
+    groups, size = weights["sum"].shape[:2]
+    assert groups * size == len(weights["spread"]) == weights["w0"].shape[0]
+    assert (weights["sum"] == 1).all() and (weights["spread"] == 1).all()
+    assert {kind: kinds.count(kind) / iterations for kind in set(kinds)} == {
+        "Conv": 3,
+        "ConvTranspose": 1,
+        "Pow": 2,
+        "Mul": 5,
+        "Max": 1,
+        "Sqrt": 1,
+        "Div": 2,
+        "Add": 3 - 1 / iterations,
+    }
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize("shape", [(3, 3), (3, 8), (31, 33), (64, 48)])
+def test_nonexpansive_is_nonexpansive(shape, sigma):
+    D = OnnxDenoiser(inspect_denoiser(NONEXPANSIVE, sigma=sigma), threads=1)
+    rng = np.random.default_rng(0)
+    checkerboard = 1 - 2 * (np.indices(shape).sum(0) % 2)
+    for contrast in (1, 0.05, 0):
+        y = contrast * rng.random(shape, np.float32)
+        for u in (rng.standard_normal(shape), np.ones(shape), checkerboard):
+            for size in (1e-2, 1):
+                z = (y + size * u).astype(np.float32)
+                moved = np.linalg.norm(D(z) - D(y))
+                assert moved <= (1 + 1e-4) * np.linalg.norm(z - y)
