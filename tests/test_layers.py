@@ -4,9 +4,10 @@ import subprocess
 import sys
 
 MATHEMATICS = (
-    "grid kernels operators operators.block_random operators.coupled sampling stepsize metrics "
-    "metadata receptive denoiser derivative jacobian bound data images appraise red solver "
-    "serial_red"
+    "grid kernels operators operators.block_random operators.coupled operators.mask "
+    "operators.cartesian_mri operators.convolution operators.matrix operators.parallel_beam "
+    "operators.superresolution sampling stepsize metrics metadata receptive denoiser derivative "
+    "jacobian bound data images appraise red solver serial_red"
 )
 
 PROGRAM = """

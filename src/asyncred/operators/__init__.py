@@ -8,22 +8,32 @@ the image. Two kinds of A:
 - coupled: every A_i touches common measurements. Such a model is a ``ForwardModel`` and knows no
   measurements; ``asyncred.operators.coupled`` keeps the residual r = A x - y for it.
 
-Images are float32 [h, w].
+Images are float32 [h, w], complex ones float32 [2, h, w], real and imaginary part.
 """
 
 from asyncred.operators.block_random import BlockRandom
+from asyncred.operators.cartesian_mri import CartesianMri
+from asyncred.operators.convolution import Convolution
 from asyncred.operators.coupled import Coupled, LocalResidual
+from asyncred.operators.mask import Mask
+from asyncred.operators.matrix import SparseMatrix
 from asyncred.operators.parallel_beam import ParallelBeam
 from asyncred.operators.protocols import Footprint, ForwardModel, Image, Operator, Rows
+from asyncred.operators.superresolution import Superresolution
 
 __all__ = [
     "BlockRandom",
+    "CartesianMri",
+    "Convolution",
     "Coupled",
     "Footprint",
     "ForwardModel",
     "Image",
     "LocalResidual",
+    "Mask",
     "Operator",
     "ParallelBeam",
     "Rows",
+    "SparseMatrix",
+    "Superresolution",
 ]

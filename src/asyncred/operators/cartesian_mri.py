@@ -1,0 +1,140 @@
+"""Multi-coil Cartesian MRI: y_c = M F (s_c x), on the blocks of x.
+
+    s_c  sensitivity of coil c        F  centred orthonormal 2-D Fourier transform
+    M    the sampled points of k-space
+
+Centred as in the fastMRI data set (Zbontar et al. 2018, arXiv:1811.08839): the origin of image and
+k-space is pixel n // 2 of each side, F = fftshift fft2 ifftshift. SENSE is the name of the model
+with several coils (Pruessmann et al. 1999).
+
+x is complex and held as float32 [2, h, w], real and imaginary part; the inner product of real
+arrays is then the real part of the complex one, and A^T below is the conjugate transpose.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from asyncred.grid import BlockGrid
+from asyncred.operators.protocols import Footprint, Image, Rows
+
+Complex = NDArray[np.complex64]
+
+
+class CartesianMri:
+    """A ``ForwardModel`` whose groups are the coils.
+
+    ``mask`` bool [H, W] says which points of k-space are sampled, zero frequency at [H//2, W//2];
+    ``coils`` complex64 [C, H, W] holds s_c, None stands for one coil of ones. The measurements of a
+    coil are ``kspace[c, mask]`` (row-major) as a float32 view, real and imaginary part in turn, so
+    length is twice the number of sampled points. Every block touches all of them.
+
+    On a grid of one block ``forward`` is A x and ``adjoint`` the zero-filled image of the whole.
+    ``threads`` is the number of threads of the transforms. Raises ValueError.
+    """
+
+    def __init__(
+        self,
+        grid: BlockGrid,
+        mask: NDArray[np.bool_],
+        coils: Complex | None,
+        threads: int,
+    ) -> None:
+        if mask.shape != grid.shape or mask.dtype != np.bool_ or not mask.any():
+            raise ValueError(
+                f"mask is {mask.dtype} {list(mask.shape)}, {np.count_nonzero(mask)} set, "
+                f"expected bool {list(grid.shape)}, some set"
+            )
+        if coils is None:
+            coils = np.ones((1, *grid.shape), np.complex64)
+        if coils.shape[1:] != grid.shape or coils.size == 0 or coils.dtype != np.complex64:
+            raise ValueError(
+                f"coils are {coils.dtype} {list(coils.shape)}, "
+                f"expected complex64 [C, {grid.shape[0]}, {grid.shape[1]}], C >= 1"
+            )
+        self.groups, self.length = len(coils), 2 * int(np.count_nonzero(mask))
+        self._grid, self._coils, self._threads = grid, coils, threads
+        self._footprint = Footprint(np.zeros(self.groups, np.int64), self.length)
+        self._plan(mask)
+
+    def footprint(self, i: int) -> Footprint:
+        """All of k-space that is sampled."""
+        return self._footprint
+
+    def forward(self, i: int, x_i: Image, groups: Rows | None) -> NDArray[np.float32]:
+        """M F s_c U_i x_i for some coils (all), float32 [coils, length]; ``x_i`` [2, h, w]."""
+        rows, cols = self._places(i)
+        s = self._sensitivity(i, groups)
+        narrow = np.zeros((len(s), rows.size, self._shape[1]), np.complex64)
+        narrow[:, :, cols] = s * self._turn(x_i[0] + 1j * x_i[1])
+        lines = self._fft(narrow, 2)[:, :, self._lines]
+        wide = np.zeros((len(s), self._shape[0], self._lines.size), np.complex64)
+        wide[:, rows] = lines
+        k = self._fft(wide, 1).reshape(len(s), -1).take(self._points, axis=1)
+        return k.view(np.float32)
+
+    def adjoint(self, i: int, r: NDArray[np.float32], groups: Rows | None) -> Image:
+        """The sum over some coils (all) of U_i^T conj(s_c) F^-1 M^T r_c, float32 [2, h, w]."""
+        rows, cols = self._places(i)
+        s = self._sensitivity(i, groups)
+        wide = np.zeros((len(s), self._shape[0] * self._lines.size), np.complex64)
+        wide[:, self._points] = np.ascontiguousarray(r).view(np.complex64)
+        lines = self._ifft(wide.reshape(len(s), self._shape[0], -1), 1)[:, rows]
+        narrow = np.zeros((len(s), rows.size, self._shape[1]), np.complex64)
+        narrow[:, :, self._lines] = lines
+        image = self._ifft(narrow, 2)[:, :, cols]
+        x = self._turn((s.conj() * image).sum(axis=0))
+        return np.stack((x.real, x.imag))
+
+    def _plan(self, mask: NDArray[np.bool_]) -> None:
+        """Which axis comes first, and where the samples lie.
+
+        The first transform runs along the lines of the block alone, the second along the lines of
+        k-space that hold a sample. Where whole lines are left out, the axis across them comes
+        first; image and k-space are turned where that is the vertical one. No array is shifted: the
+        places in image and k-space say where the shifts would have taken their values.
+        """
+        height, width = mask.shape
+        samples = mask.nonzero()
+        self._turned = np.unique(samples[0]).size * width < np.unique(samples[1]).size * height
+        p, q = samples[::-1] if self._turned else samples
+        self._shape = (width, height) if self._turned else (height, width)
+        lines = np.unique(q)
+        self._lines = _unshifted(lines, self._shape[1])
+        self._points = _unshifted(p, self._shape[0]) * lines.size + np.searchsorted(lines, q)
+
+    def _places(self, i: int) -> tuple[Rows, Rows]:
+        """Where the rows and columns of block i, turned, lie in the input of the transforms."""
+        p, q = self._grid.block(i)[::-1] if self._turned else self._grid.block(i)
+        height, width = self._shape
+        return (
+            _unshifted(np.arange(p.start, p.stop), height),
+            _unshifted(np.arange(q.start, q.stop), width),
+        )
+
+    def _sensitivity(self, i: int, groups: Rows | None) -> Complex:
+        rows, cols = self._grid.block(i)
+        s = self._coils[:, rows, cols]
+        return self._turn(s if groups is None else s[groups])
+
+    def _turn(self, image: Complex) -> Complex:
+        return image.swapaxes(-1, -2) if self._turned else image
+
+    def _fft(self, values: Complex, axis: int) -> Complex:
+        out: Complex = scipy.fft.fft(
+            values, axis=axis, norm="ortho", overwrite_x=True, workers=self._threads
+        )
+        return out
+
+    def _ifft(self, values: Complex, axis: int) -> Complex:
+        out: Complex = scipy.fft.ifft(
+            values, axis=axis, norm="ortho", overwrite_x=True, workers=self._threads
+        )
+        return out
+
+
+def _unshifted(index: Rows, n: int) -> Rows:
+    """Where ifftshift puts an index of n; also where fftshift takes it from."""
+    return (index - n // 2) % n

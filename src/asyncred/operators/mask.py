@@ -1,0 +1,71 @@
+"""Inpainting: A keeps the pixels that were measured, y = M x + noise.
+
+A^T A is the mask M itself: block i of the gradient is M_i (x_i - y_i) and looks at no other block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncred.grid import BlockGrid
+from asyncred.operators.local import LocalModel
+from asyncred.operators.protocols import Image, Rows
+
+
+def hide(x: Image, mask: NDArray[np.bool_]) -> Image:
+    """M x: x where it is measured, 0 elsewhere; of the shape of x."""
+    return np.where(mask, x, np.float32(0))
+
+
+class Mask(LocalModel):
+    """The data term of the blocks of one rank.
+
+    ``mask`` and ``y`` map a block's number to M_i, bool [h, w], and to y_i, float32 [h, w], of
+    which only the measured pixels are looked at. The measurements a minibatch is drawn from are
+    these pixels, in row-major order. Raises ValueError.
+    """
+
+    def __init__(
+        self,
+        grid: BlockGrid,
+        mask: Mapping[int, NDArray[np.bool_]],
+        y: Mapping[int, Image],
+    ) -> None:
+        if mask.keys() != y.keys():
+            raise ValueError(f"masks of blocks {sorted(mask)}, y of {sorted(y)}")
+        for i, M_i in mask.items():
+            shape = grid.window(i, 0).shape
+            if M_i.shape != shape or y[i].shape != shape or M_i.dtype != np.bool_:
+                raise ValueError(
+                    f"block {i}: mask {M_i.dtype} {list(M_i.shape)}, y {list(y[i].shape)}, "
+                    f"expected bool {list(shape)} and {list(shape)}"
+                )
+        self._pixels = {i: np.flatnonzero(M_i) for i, M_i in mask.items()}
+        self._y = {i: y[i][M_i] for i, M_i in mask.items()}
+        self._shapes = {i: M_i.shape for i, M_i in mask.items()}
+
+    def gradient(self, i: int, x_i: Image, rows: Rows | None) -> Image:
+        """M_i (x_i - y_i), or (m/w) M_S (x_i - y_i) for a subset S of w measured pixels."""
+        pixels, y, weight = self._pixels[i], self._y[i], np.float32(1)
+        if rows is not None:
+            weight = np.float32(y.size / rows.size)
+            pixels, y = pixels[rows], y[rows]
+        out = np.zeros(self._shapes[i], np.float32)
+        out.reshape(-1)[pixels] = weight * (x_i.reshape(-1)[pixels] - y)
+        return out
+
+    def measurements(self, i: int) -> int:
+        """How many pixels of block i are measured."""
+        return self._y[i].size
+
+    def adjoint(self, i: int) -> Image:
+        """M_i y_i, float32 [h, w]."""
+        return -self.gradient(i, np.zeros(self._shapes[i], np.float32), None)
+
+    def lipschitz(self, i: int, minibatch: int | None) -> float:
+        """1, or m/w for a minibatch of w; 0 where nothing is measured."""
+        m = self._y[i].size
+        return float(m > 0) if minibatch is None else m / max(1, min(minibatch, m))
