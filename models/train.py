@@ -6,11 +6,11 @@
 
 The second term, of Pesquet et al., "Learning maximally monotone operators for image recovery"
 (2021), makes D nonexpansive at the points z that it sees: x, D(y), and on the line from them along
-the noise y - x. It is there where the recipe asks for it, over the hardest points found so far too
-(``HardPoints``). Muon (Jordan et al. 2024: each step orthogonalized) for the hidden layers, Adam
+the noise y - x. It is there where the recipe asks for it (none that ships does: README.md says what
+it costs), over the hardest points found so far too (``HardPoints``). Muon (Jordan et al. 2024: each step orthogonalized) for the hidden layers, Adam
 for the others, with a cosine decay; what is kept is the running mean of the weights.
 
---smoke does all of it in miniature: two networks, one with the penalty; export, checks and cards.
+--smoke does all of it in miniature: three networks, one with the penalty; export, checks, cards.
 """
 
 import argparse
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from export import at_level, difference, read_weights, rescaled, write_onnx
-from networks import Network, Stack, power_iteration, unit
+from networks import Network, Stack, Unrolled, power_iteration, unit
 from photographs import Crops, Photograph, fetch, listed, load
 from recipes import RECIPES, Recipe
 
@@ -304,7 +304,9 @@ def main() -> None:
         fixed = replace(
             told, sigma=(5, 5), network=partial(Stack, 8, (1, 2, 1)), init="smoke", penalty=1.0
         )
-        make("smoke-nonexpansive", replace(fixed, steps=10), options)
+        make("smoke-penalty", replace(fixed, steps=10), options)
+        unrolled = partial(Unrolled, 2, 8, 2)
+        make("smoke-unrolled", replace(told, network=unrolled, steps=10), options)
         return
     recipe = RECIPES[options.name]
     chosen = {key: getattr(options, key) for key in ("steps", "rate")}
