@@ -7,8 +7,9 @@
 The second term, of Pesquet et al., "Learning maximally monotone operators for image recovery"
 (2021), makes D nonexpansive at the points z that it sees: x, D(y), and on the line from them along
 the noise y - x. It is there where the recipe asks for it (none that ships does: README.md says what
-it costs), over the hardest points found so far too (``HardPoints``). Muon (Jordan et al. 2024: each step orthogonalized) for the hidden layers, Adam
-for the others, with a cosine decay; what is kept is the running mean of the weights.
+it costs), over the hardest points found so far too (``HardPoints``). Muon (Jordan et al. 2024: each
+step orthogonalized) for the hidden layers, Adam for the others, with a cosine decay; what is kept
+is the running mean of the weights.
 
 --smoke does all of it in miniature: three networks, one with the penalty; export, checks, cards.
 """
