@@ -12,6 +12,7 @@ GEOMETRIES = [
     {"bins": 70},
     {"bins": 61, "spacing": 1.3, "center": 28.4, "pixel": 0.7},
     {"bins": 150, "spacing": 0.45},
+    {"bins": 30, "spacing": 2.4},
     {"bins": 20},  # sees a part of the image only
 ]
 
