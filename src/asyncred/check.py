@@ -44,7 +44,7 @@ def describe(
         f"denoiser {model.path.stem}: {_level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}",
         f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "
-        f"{problem.data.bytes_of(max(own)) / 2**20:.0f} MiB of A, y and x at most",
+        f"{problem.data.bytes_of(max(own)) / 2**20:.3g} MiB of A, y and x at most",
     ]
     if min(own) != max(own):
         lines.append(f"warning: uneven; {_even_counts(len(grid))} ranks would divide the blocks")
