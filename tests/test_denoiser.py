@@ -39,7 +39,7 @@ def test_shipped_network_is_exact_with_its_halo_and_no_smaller_one(name):
     whole = D(x)
     assert np.abs(tiled(D, x, GRID) - whole).max() <= EXACT
     assert tiling_error(D) <= EXACT
-    if name in ("tv", "nonexpansive"):  # at their outermost pixels below EXACT
+    if not name.startswith("fast"):  # others feel their outermost pixels less than EXACT
         return
     D.halo -= 1
     assert np.abs(tiled(D, x, GRID) - whole).max() > EXACT
