@@ -18,6 +18,8 @@ from asyncred.kernels import joseph_adjoint, joseph_forward
 from asyncred.operators.protocols import Footprint, Image, Rows
 
 Array = NDArray[np.float32]
+Numbers = NDArray[np.float64]
+Geometry = tuple[float, float, Numbers, Numbers, Rows, float, float, float]
 
 
 class ParallelBeam:
@@ -58,44 +60,15 @@ class ParallelBeam:
 
     def forward(self, i: int, x_i: Image, groups: Rows | None) -> Array:
         """Line integrals of block i, float32 [views, width of the footprint]."""
-        left, top = self._corner(self._grid.block(i))
-        footprint = self.footprint(i)
-        cosine, sine, first = self._views(footprint, groups)
-        out = np.empty((first.size, footprint.width), np.float32)
-        joseph_forward(
-            np.ascontiguousarray(x_i, np.float32),
-            left,
-            top,
-            cosine,
-            sine,
-            first,
-            self._center,
-            self._spacing,
-            self._pixel,
-            out,
-            self._threads,
-        )
+        x_i, geometry = np.ascontiguousarray(x_i, np.float32), self._geometry(i, groups)
+        out = np.empty((geometry[4].size, self.footprint(i).width), np.float32)
+        joseph_forward(x_i, *geometry, out, self._threads)
         return out
 
     def adjoint(self, i: int, r: Array, groups: Rows | None) -> Image:
         """The transpose: each pixel's sum over the rays that meet it, float32 [h, w]."""
-        region = self._grid.block(i)
-        left, top = self._corner(region)
-        cosine, sine, first = self._views(self.footprint(i), groups)
-        out = np.empty(region_shape(region), np.float32)
-        joseph_adjoint(
-            r,
-            left,
-            top,
-            cosine,
-            sine,
-            first,
-            self._center,
-            self._spacing,
-            self._pixel,
-            out,
-            self._threads,
-        )
+        out = np.empty(region_shape(self._grid.block(i)), np.float32)
+        joseph_adjoint(r, *self._geometry(i, groups), out, self._threads)
         return out
 
     def filtered(self, y: Array) -> Array:
@@ -131,9 +104,11 @@ class ParallelBeam:
         width = min(int((end - begin).max()) + 1, self.length)
         return Footprint(np.clip(begin, 0, self.length - width), width)
 
-    def _views(
-        self, footprint: Footprint, groups: Rows | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-        if groups is None:
-            return self._cosine, self._sine, footprint.first
-        return self._cosine[groups], self._sine[groups], footprint.first[groups]
+    def _geometry(self, i: int, groups: Rows | None) -> Geometry:
+        """What the kernels are told of block i and some views (all), in their order."""
+        left, top = self._corner(self._grid.block(i))
+        first = self.footprint(i).first
+        cosine, sine = self._cosine, self._sine
+        if groups is not None:
+            cosine, sine, first = cosine[groups], sine[groups], first[groups]
+        return left, top, cosine, sine, first, self._center, self._spacing, self._pixel
