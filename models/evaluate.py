@@ -30,7 +30,7 @@ from asyncred.problem import read_problem
 from asyncred.red import RedOperator
 from asyncred.sampling import EpochOrder, FullBatch
 from asyncred.serial_red import LocalImage, gm_red
-from asyncred.simulate import simulate_demo
+from asyncred.simulate.cs import simulate_demo
 from asyncred.solver import Silent
 from asyncred.stepsize import AdaptiveStep
 from photographs import listed

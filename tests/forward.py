@@ -11,6 +11,8 @@ class Dense:
     Block i touches measurements first_i[g] to first_i[g] + width of group g.
     """
 
+    dtype = np.float32
+
     def __init__(self, grid, *, groups=7, length=23, width=15, seed=0):
         self.groups, self.length = groups, length
         rng = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from asyncred.grid import BlockGrid
 from asyncred.instrument import Times
 from asyncred.monitor import Sample
-from asyncred.result import Record, write_result
+from asyncred.result import Layout, Record, write_result
 
 GRID = BlockGrid((26, 34), (8, 10))  # 16 blocks, ragged at both borders
 OWNER = [0] * 8 + [1] * 8
@@ -25,7 +25,6 @@ PROVENANCE = {
     "hosts": ["one", "two"],
     "threads_per_rank": 1,
     "mpi": "MPI",
-    "stopped": "budget",
 }
 
 
@@ -38,13 +37,31 @@ def record(**changes: object) -> Record:
     values = {
         "history": history,
         "per_block": np.arange(16),
-        "owner": OWNER,
+        "per_rank": np.array([28, 92]),
         "delays": np.array([30, 10, 8]),
         "times": [Times(2.0, 1.0, 0.5, 0.0), Times(2.0, 1.5, 0.4, 0.1)],
         "complete": True,
-        "provenance": PROVENANCE,
+        "stopped": "budget",
+        "shades": (0.0, 1.0),
+        "drifts": [],
     }
     return Record(**{**values, **changes})
+
+
+def layout(**changes: object) -> Layout:
+    """What the results of such runs share."""
+    values = {
+        "grid": GRID,
+        "dtype": np.float32,
+        "images": range(1),
+        "owner": OWNER,
+        "ranks": 2,
+        "samples": 3,
+        "drifts": 0,
+        "with_truth": True,
+        "provenance": PROVENANCE,
+    }
+    return Layout(**{**values, **changes})
 
 
 def images(truth: bool = True) -> dict[str, NDArray[np.float32]]:
@@ -61,8 +78,12 @@ def by_block(image: NDArray[np.float32]) -> list[tuple[int, NDArray[np.float32]]
     return [(i, image[GRID.block(i)]) for i in range(len(GRID))]
 
 
-def example(path: Path, *, truth: bool = True, **changes: object) -> Path:
+def example(
+    path: Path, *, truth: bool = True, provenance: object = PROVENANCE, **changes: object
+) -> Path:
     """Write a result file; ``changes`` replace fields of its record."""
     blocks = {name: by_block(image) for name, image in images(truth).items()}
-    write_result(path, GRID, record(**changes), blocks)
+    found = record(**changes)
+    about = layout(with_truth=truth, samples=len(found.history), provenance=provenance)
+    write_result(path, about, found, blocks)
     return path

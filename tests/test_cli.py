@@ -83,7 +83,7 @@ def test_simulate_from_a_file_with_matrices(tmp_path, ok):
     )
     found = read_problem(tmp_path / "p.h5")
     assert found.data.seed is None and len(found.grid) == 6
-    np.testing.assert_array_equal(found.truth(np.s_[:12, :9]), x)
+    np.testing.assert_array_equal(found.truth(np.s_[:12, :9], 0), x)
 
 
 def test_check(problem, ok):
@@ -104,8 +104,8 @@ def test_check_of_one_of_several_images(problem, ok, refused):
         y = file["measurements/y"][:]
         del file["measurements/y"], file["truth"]
         file["measurements/y"] = np.stack([y, y])
-    assert "--index K picks one" in refused("check", problem)
-    assert "2 image(s), truth unknown" in ok("check", problem, "--index", "1")
+    assert "2 image(s), truth unknown" in ok("check", problem)
+    assert "1 image(s), truth unknown" in ok("check", problem, "--images", "1")
 
 
 def test_show(tmp_path, ok, refused):

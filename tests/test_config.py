@@ -20,7 +20,7 @@ def toml(folder, text):
 def test_defaults():
     config = load_config(FILES, None)
     assert config == RunConfig(Path("p.h5"), Path("r.h5"))
-    assert (config.method, config.tau, config.step) == ("async", 0.8, "adaptive")
+    assert (config.method, config.tau, config.step) == ("async", None, "adaptive")
 
 
 def test_flags_over_toml_over_defaults(tmp_path):
@@ -84,7 +84,10 @@ BAD = {
     "order": ["random"],
     "seed": ["-1", 0.5],
     "start": ["", 0],
-    "index": ["-1"],
+    "images": ["-1", "3:3", "1:2:3", "all"],
+    "range": ["1:0", "3"],
+    "block": ["0"],
+    "center": ["middle"],
     "slow": ["1", "1:0.5", "-1:2", "1:inf", "1:nan", "a:b", 3, [1], ["1:2", "x"], True],
     "threads": ["0"],
     "progress_thread": [True, "yes"],

@@ -6,7 +6,7 @@ import pytest
 import h5py
 
 from asyncred.grid import BlockGrid, region_shape
-from asyncred.problem import read_problem, write_block_random
+from asyncred.problem import Asked, read_problem, write_block_random
 
 GRID = BlockGrid((13, 17), (6, 6))  # 9 blocks, ragged at both borders
 M = 25
@@ -35,7 +35,7 @@ def problem(tmp_path, stored):
 def test_head(problem, stored):
     assert (problem.grid, problem.kind, problem.data.m) == (GRID, "block_random", M)
     assert problem.data.seed == (None if stored else 4)
-    assert problem.images is None and problem.has_truth
+    assert problem.images == range(1) and problem.has_truth
 
 
 def test_measurements_are_A_times_truth_with_noise(tmp_path, stored):
@@ -56,8 +56,8 @@ def test_border_blocks_have_their_share_of_measurements(problem):
 
 
 def test_truth_by_region(problem):
-    np.testing.assert_array_equal(problem.truth(np.s_[0:13, 0:17]), truth())
-    np.testing.assert_array_equal(problem.truth(GRID.block(5)), truth()[6:12, 12:17])
+    np.testing.assert_array_equal(problem.truth(np.s_[0:13, 0:17], 0), truth())
+    np.testing.assert_array_equal(problem.truth(GRID.block(5), 0), truth()[6:12, 12:17])
 
 
 def test_operator_of_some_blocks(problem):
@@ -102,14 +102,14 @@ def test_several_images(tmp_path):
         replace(file, "truth", np.stack([x, x + 1, x + 2]))
 
     change(path, stack)
-    problem = read_problem(path, index=1)
-    assert (problem.images, problem.data.stack.index) == (3, 1)
+    assert read_problem(path).images == range(3)
+    problem = read_problem(path, Asked(images=(1, 3)))
+    assert problem.images == range(1, 3)
     np.testing.assert_array_equal(problem.data.y(4), 2 * y[4, :25])
-    np.testing.assert_array_equal(problem.truth(GRID.block(4)), x[GRID.block(4)] + 1)
-    with pytest.raises(ValueError, match=r"holds 3 images; --index K"):
-        read_problem(path)
-    with pytest.raises(ValueError, match="--index is 3, expected 0 to 2"):
-        read_problem(path, index=3)
+    np.testing.assert_array_equal(problem.data.of(2).y(4), 3 * y[4, :25])
+    np.testing.assert_array_equal(problem.truth(GRID.block(4), 1), x[GRID.block(4)] + 1)
+    with pytest.raises(ValueError, match="--images is 2:4, expected a part of 0:3"):
+        read_problem(path, Asked(images=(2, 4)))
 
 
 def test_one_image_with_a_leading_axis(tmp_path):
@@ -119,7 +119,7 @@ def test_one_image_with_a_leading_axis(tmp_path):
     change(path, lambda f: replace(f, "truth", f["truth"][:][None]))
     problem = read_problem(path)
     np.testing.assert_array_equal(problem.data.y(0), y)
-    np.testing.assert_array_equal(problem.truth(GRID.block(0)), truth()[:6, :6])
+    np.testing.assert_array_equal(problem.truth(GRID.block(0), 0), truth()[:6, :6])
 
 
 def test_other_blocks_are_not_read(tmp_path):

@@ -34,7 +34,7 @@ def reconstruct(problem, ranks, *flags):
 def test_simulated_measurements_are_line_integrals(problem):
     found = read_problem(problem)
     assert found.kind == "parallel_beam" and found.data.groups == 40
-    x = found.truth(np.s_[0:96, 0:96])
+    x = found.truth(np.s_[0:96, 0:96], 0)
     y = found.data.y(range(40))
     total = y.sum(axis=1) / found.data.pixel  # every view sees the whole image
     np.testing.assert_allclose(total, x.sum(), rtol=0.02)

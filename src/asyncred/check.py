@@ -10,25 +10,24 @@ from asyncred.data import model_names
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error
 from asyncred.placement import owners
 from asyncred.plan import find_model, truth_blocks
-from asyncred.problem import read_problem
+from asyncred.problem import Asked, read_problem
 
 ROUNDING = 1e-3
 """By which a norm may pass a bound without contradicting it."""
 
 
-def describe(
-    path: Path, *, ranks: int, denoiser: str, index: int | None, sigma: float | None = None
-) -> str:
+def describe(path: Path, asked: Asked, *, denoiser: str, sigma: float | None = None) -> str:
     """Validate a problem for a number of ranks; its blocks, halo and memory. Raises ValueError."""
-    problem = read_problem(path, index=index)
+    problem, ranks = read_problem(path, asked), asked.ranks
     grid, model = problem.grid, find_model(denoiser, sigma=sigma)
     if ranks > len(grid):
         raise ValueError(f"{path}: {len(grid)} blocks for {ranks} ranks, expected at most as many")
     error = halo_error(model)
     if error > EXACT:
         raise ValueError(f"{model.path}: tiles differ from the whole by {error:.1e}")
-    truth_blocks(problem, list(range(len(grid))))
-    problem.data.check()
+    for index in problem.images:
+        truth_blocks(problem, list(range(len(grid))), index)
+        problem.data.of(index).check()
     owner = owners(len(grid), ranks)
     own = [owner.count(rank) for rank in range(ranks)]
     window = max(
@@ -39,7 +38,7 @@ def describe(
         f"{path}: ok",
         f"image {grid.shape[0]}x{grid.shape[1]}, {len(grid)} blocks of "
         f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.data.words}, "
-        f"{problem.images or 1} image(s), "
+        f"{len(problem.images)} image(s), "
         f"truth {'known' if problem.has_truth else 'unknown'}",
         f"denoiser {model.path.stem}: {_level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}",

@@ -12,7 +12,18 @@ from typing import Any, NoReturn
 
 import asyncred
 import asyncred._threads  # before anything that imports NumPy
-from asyncred.config import METHODS, InputError, integer, load_config, noise_level, number
+from asyncred.arguments import locally, typed
+from asyncred.config import (
+    LARGEST,
+    METHODS,
+    InputError,
+    images,
+    integer,
+    load_config,
+    noise_level,
+    number,
+)
+from asyncred.simulate.flags import add_simulate
 
 PARALLEL = ("run", "demo")
 """The commands that are started with mpirun; no other touches MPI."""
@@ -23,7 +34,7 @@ RUN_FLAGS: dict[str, str] = {
     "denoiser-range": "LOW:HIGH, the network's values for black and white (0:1)",
     "sigma": "noise level, in units of 1/255, of a network that takes one (the file's)",
     "halo": "pixels around a block, where the graph gives no bound",
-    "tau": "weight of the denoiser (0.8)",
+    "tau": "weight of the denoiser (0.8 for compressive sensing, else 0.1)",
     "method": f"{', '.join(METHODS)} (async)",
     "minibatch": "measurements per update and block (all)",
     "updates": "budget of block updates",
@@ -36,9 +47,12 @@ RUN_FLAGS: dict[str, str] = {
     "order": "epoch or uniform (epoch)",
     "seed": "of block order and minibatches (0)",
     "start": "zero, adjoint (A^T y), centered (A^T y about a constant), fbp (filtered "
-    "backprojection) or an HDF5 file (centered, or fbp for tomography)",
+    "backprojection), zero-filled, measured, interpolated, or an HDF5 file (what suits the kind)",
     "refresh": "epochs between exact renewals of A x - y where A couples all blocks, 0 never (50)",
-    "index": "which image of a problem file with several",
+    "images": "K or A:B: which images of a stack, from 0, B excluded (all)",
+    "range": "LOW:HIGH, the image's values for black and white (the file's, or from the start)",
+    "block": "side of the blocks, where the file says none (from size and ranks)",
+    "center": "bin, from 0, that sees the rotation axis, where the file says none (found)",
     "threads": "of each rank (its share of the node's cores)",
     "progress-thread": "on, off or auto: on where ranks span hosts (auto)",
     "report": "seconds between two samples of the history (1)",
@@ -137,52 +151,14 @@ def _demo(options: argparse.Namespace) -> int:
     )
 
 
-def _simulate_cs(options: argparse.Namespace) -> int:
-    from asyncred.simulate import simulate_cs
-
-    return _locally(
-        lambda: simulate_cs(
-            Path(options.problem),
-            image=options.image,
-            size=options.size,
-            block=options.block,
-            ratio=options.ratio,
-            noise_snr=options.noise_snr,
-            seed=options.seed,
-            store_matrix=options.store_matrix,
-            overwrite=options.overwrite,
-        )
-    )
-
-
-def _simulate_ct(options: argparse.Namespace) -> int:
-    from asyncred.simulate import simulate_ct
-
-    return _locally(
-        lambda: simulate_ct(
-            Path(options.problem),
-            image=options.image,
-            size=options.size,
-            block=options.block,
-            views=options.views,
-            photons=options.photons,
-            attenuation=options.attenuation,
-            seed=options.seed,
-            overwrite=options.overwrite,
-        )
-    )
-
-
 def _check(options: argparse.Namespace) -> int:
     from asyncred.check import describe
+    from asyncred.problem import Asked
 
-    return _locally(
+    asked = Asked(options.images, options.ranks, options.block, options.center)
+    return locally(
         lambda: describe(
-            Path(options.problem),
-            ranks=options.ranks,
-            denoiser=options.denoiser,
-            sigma=options.sigma,
-            index=options.index,
+            Path(options.problem), asked, denoiser=options.denoiser, sigma=options.sigma
         )
     )
 
@@ -194,7 +170,7 @@ def _show(options: argparse.Namespace) -> int:
     from asyncred.show import draw
 
     def show() -> str:
-        result = read_result(Path(options.result))
+        result = read_result(Path(options.result), options.image)
         picture = Path(options.output or Path(options.result).with_suffix(".png"))
         if picture.resolve() == result.path.resolve():
             raise ValueError(f"{picture}: is the result file, expected another name")
@@ -202,7 +178,7 @@ def _show(options: argparse.Namespace) -> int:
         draw(result, picture)
         return f"{summary(result)}\nwrote {picture}"
 
-    return _locally(show)
+    return locally(show)
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -215,26 +191,7 @@ def _models(options: argparse.Namespace) -> int:
             raise ValueError("--sigma is for one denoiser, expected NAME|FILE")
         return list_models()
 
-    return _locally(models)
-
-
-def _locally(work: Callable[[], str]) -> int:
-    """Print what ``work`` returns; its ValueErrors and OSErrors are the user's."""
-    try:
-        print(work())
-    except (ValueError, OSError) as error:
-        raise InputError(" ".join(str(error).split())) from None
-    return 0
-
-
-def _typed(check: Callable[[Any], Any]) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        try:
-            return check(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"is {text!r}, expected {error}") from None
-
-    return convert
+    return locally(models)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -246,30 +203,35 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("-o", "--output", default="asyncred-demo", help="folder to write to")
     demo.add_argument(
         "--epochs",
-        type=_typed(number("a number > 0", open_low=True)),
+        type=typed(number("a number > 0", open_low=True)),
         default=600.0,
         help="at most this many (600)",
     )
     demo.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
     demo.set_defaults(command=_demo)
-    _add_simulate(commands)
+    add_simulate(commands)
     check = commands.add_parser("check", help="validate a problem file; what a job will need")
     check.add_argument("problem", metavar="PROBLEM.h5")
     check.add_argument(
-        "-n", dest="ranks", type=_typed(integer("an integer >= 1", low=1)), default=1, help="ranks"
+        "-n", dest="ranks", type=typed(integer("an integer >= 1", low=1)), default=1, help="ranks"
     )
     check.add_argument("--denoiser", default="fast-s5", help=RUN_FLAGS["denoiser"])
-    check.add_argument("--sigma", type=_typed(noise_level), help=RUN_FLAGS["sigma"])
-    check.add_argument("--index", type=_typed(integer("an integer >= 0")), help=RUN_FLAGS["index"])
+    check.add_argument("--sigma", type=typed(noise_level), help=RUN_FLAGS["sigma"])
+    check.add_argument("--images", type=typed(images), help=RUN_FLAGS["images"])
+    side = typed(integer("an integer >= 1", low=1))
+    check.add_argument("--block", type=side, help=RUN_FLAGS["block"])
+    check.add_argument("--center", type=typed(number("a bin", low=-LARGEST)))
     check.set_defaults(command=_check)
     show = commands.add_parser("show", help="summary and picture of a result")
     show.add_argument("result", metavar="RESULT.h5")
+    row = typed(integer("an integer >= 0"))
+    show.add_argument("--image", type=row, default=0, help="which row of a stack (0)")
     show.add_argument("-o", "--output", metavar="FILE.png", help="the picture (RESULT.png)")
     show.add_argument("--overwrite", action="store_true", help="replace an earlier picture")
     show.set_defaults(command=_show)
     models = commands.add_parser("models", help="the shipped denoisers; what an ONNX file is")
     models.add_argument("name", nargs="?", metavar="NAME|FILE")
-    models.add_argument("--sigma", type=_typed(noise_level), help=RUN_FLAGS["sigma"])
+    models.add_argument("--sigma", type=typed(noise_level), help=RUN_FLAGS["sigma"])
     models.set_defaults(command=_models)
     return parser
 
@@ -288,35 +250,3 @@ def _add_run(commands: Any) -> None:
     )
     run.add_argument("--overwrite", action="store_true", help="replace an earlier result")
     run.set_defaults(command=_run)
-
-
-def _add_simulate(commands: Any) -> None:
-    simulate = commands.add_parser("simulate", help="write a problem file with known truth")
-    kinds = simulate.add_subparsers(required=True, metavar="KIND")
-    side = _typed(integer("an integer >= 1", low=1))
-    positive = _typed(number("a number > 0", open_low=True))
-    cs = kinds.add_parser("cs", help="block-diagonal random compressive sensing")
-    _add_image(cs, side)
-    cs.add_argument(
-        "--ratio", type=positive, default=0.680625, help="measurements per pixel (0.680625)"
-    )
-    cs.add_argument("--noise-snr", type=_typed(number("dB >= -100", low=-100.0)), default=30.0)
-    cs.add_argument("--store-matrix", action="store_true", help="put A itself into the file")
-    cs.set_defaults(command=_simulate_cs)
-    ct = kinds.add_parser("ct", help="tomography in parallel beams, with Poisson noise")
-    _add_image(ct, side)
-    ct.add_argument("--views", type=side, default=90, help="over 180 degrees (90)")
-    ct.add_argument("--photons", type=positive, default=1e5, help="of an unweakened ray (1e5)")
-    ct.add_argument(
-        "--attenuation", type=positive, default=3.0, help="of the strongest ray, as a logarithm (3)"
-    )
-    ct.set_defaults(command=_simulate_ct)
-
-
-def _add_image(kind: argparse.ArgumentParser, side: Callable[[str], Any]) -> None:
-    kind.add_argument("problem", metavar="OUT.h5")
-    kind.add_argument("--image", default="camera", help="picture, .npy file or camera (shipped)")
-    kind.add_argument("--size", type=side, help="scale the longer side down to this many pixels")
-    kind.add_argument("--block", type=side, default=80, help="side of a block (80)")
-    kind.add_argument("--seed", type=_typed(integer("an integer >= 0")), default=0)
-    kind.add_argument("--overwrite", action="store_true", help="replace an earlier file")

@@ -44,7 +44,11 @@ def on_all(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
 
 
 def gather_blocks(
-    comm: MPI.Intracomm, grid: BlockGrid, owner: Sequence[int], own: Mapping[int, Image]
+    comm: MPI.Intracomm,
+    grid: BlockGrid,
+    owner: Sequence[int],
+    own: Mapping[int, Image],
+    dtype: type[np.generic] = np.float32,
 ) -> Iterator[tuple[int, Image]]:
     """Yield every block on rank 0, one at a time, and none elsewhere. Collective over comm.
 
@@ -55,11 +59,11 @@ def gather_blocks(
             if owner[i] == 0:
                 yield i, own[i]
             else:
-                block = np.empty(region_shape(grid.block(i)), np.float32)
+                block = np.empty(region_shape(grid.block(i)), dtype)
                 comm.Recv(block, owner[i], tag=0)
                 yield i, block
         elif owner[i] == comm.rank:
-            comm.Send(np.ascontiguousarray(own[i], np.float32), 0, tag=0)
+            comm.Send(np.ascontiguousarray(own[i], dtype), 0, tag=0)
 
 
 def _attempt(function: Callable[[], T]) -> tuple[T | None, str | None]:

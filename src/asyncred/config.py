@@ -15,7 +15,16 @@ else:
     import tomli as tomllib
 
 METHODS = ("async", "sync", "bc", "gm")
-STARTS = ("auto", "zero", "adjoint", "centered", "fbp")
+STARTS = (
+    "auto",
+    "zero",
+    "adjoint",
+    "centered",
+    "fbp",
+    "zero-filled",
+    "measured",
+    "interpolated",
+)
 """Or a file; which of them, the kind of problem says."""
 
 EPOCHS = 400
@@ -39,7 +48,12 @@ class RunConfig:
     sigma: float | None = None
     """Noise level of a conditional denoiser, in units of 1/255."""
     halo: int | None = None
-    tau: float = 0.8
+    range: tuple[float, float] | None = None
+    """The image's values for black and white; None: as the file says, or from the start."""
+    block: int | None = None
+    center: float | None = None
+    tau: float | None = None
+    """None: what suits the kind of problem."""
     method: str = "async"
     minibatch: int | None = None
     updates: int | None = None
@@ -53,7 +67,8 @@ class RunConfig:
     seed: int = 0
     start: str = "auto"
     refresh: float = 50.0
-    index: int | None = None
+    images: tuple[int, int] | None = None
+    """Of a stack, the first and the last but one."""
     slow: tuple[tuple[int, float], ...] = ()
     threads: int | None = None
     progress_thread: str = "auto"
@@ -153,6 +168,18 @@ noise_level = number("a number > 0, in units of 1/255", open_low=True)
 """A check: ``--sigma``."""
 
 
+def images(value: Any) -> tuple[int, int]:
+    """A check: one image of a stack, K, or some, A:B, B excluded, counted from 0."""
+    try:
+        parts = [int(part) for part in (value.split(":") if isinstance(value, str) else [value])]
+        first, end = (parts[0], parts[0] + 1) if len(parts) == 1 else parts
+    except (TypeError, ValueError):
+        first, end = -1, 0
+    if not 0 <= first < end:
+        raise ValueError("K or A:B with 0 <= A < B, B excluded")
+    return first, end
+
+
 def choice(*names: str) -> Callable[[Any], str]:
     """A check: one of some names."""
 
@@ -221,6 +248,9 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "denoiser_range": _range,
     "sigma": noise_level,
     "halo": integer("an integer >= 0"),
+    "range": _range,
+    "block": integer("an integer >= 1", low=1),
+    "center": number("a bin", low=-LARGEST),
     "tau": number("a number >= 0"),
     "method": choice(*METHODS),
     "minibatch": integer("an integer >= 1", low=1),
@@ -235,7 +265,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "seed": integer("an integer >= 0", large=True),
     "start": _text,
     "refresh": number("epochs >= 0"),
-    "index": integer("an integer >= 0"),
+    "images": images,
     "slow": _slow,
     "threads": integer("an integer >= 1", low=1),
     "progress_thread": choice("auto", "on", "off"),

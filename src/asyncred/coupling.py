@@ -5,8 +5,7 @@ r = A x - y,    c = 1 / ||A||^2 the weight of the data term
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from asyncred.operators import Coupled, ForwardModel, Image
+from asyncred.problem import CoupledData
 from asyncred.shared import SharedResidual
 from asyncred.stepsize import SAFETY, largest_eigenvalue
 
@@ -25,33 +25,26 @@ Array = NDArray[np.float32]
 Blocks = Mapping[int, Image]
 
 
-class Measured(Protocol):
-    """Where y comes from."""
-
-    def y(self, groups: range) -> Array:
-        """Measurements of some groups, float32 [groups, length]."""
-        ...
-
-    def filtered(self, groups: range) -> Array:
-        """The same, ready for a filtered backprojection."""
-        ...
-
-
 class Coupling:
     """What the ranks do together about a coupled data term. Every method is collective.
 
-    ``shapes`` maps the blocks of this rank to height and width.
+    ``shapes`` maps the blocks of this rank to height and width. ``data`` is of one image; ``turn``
+    takes another, whose A is the same.
     """
 
     def __init__(
         self,
         residual: SharedResidual,
         model: ForwardModel,
-        data: Measured,
+        data: CoupledData,
         shapes: Mapping[int, tuple[int, int]],
     ) -> None:
         self._comm: MPI.Intracomm = residual.comm
         self._residual, self._model, self._data, self._shapes = residual, model, data, shapes
+
+    def turn(self, data: CoupledData) -> None:
+        """Take the measurements of another image."""
+        self._data = data
 
     def operator(self) -> Coupled:
         """The data term with the weight 1 / ||A||^2."""
@@ -63,7 +56,7 @@ class Coupling:
     def norm_squared(self) -> float:
         """||A||^2, by power iteration."""
         v: Blocks = {
-            i: np.random.default_rng(i).random(shape, np.float32)
+            i: np.random.default_rng(i).random(shape, np.float32).astype(self._model.dtype)
             for i, shape in self._shapes.items()
         }
         found = 0.0
@@ -83,10 +76,18 @@ class Coupling:
         self._residual.fill(self._data.filtered)
         return self._backproject()
 
+    def adjoint(self) -> dict[int, Image]:
+        """A^T y as it is."""
+        self._residual.fill(self._data.y)
+        return self._backproject()
+
+    def zero(self) -> dict[int, Image]:
+        """Nothing."""
+        return {i: np.zeros(shape, self._model.dtype) for i, shape in self._shapes.items()}
+
     def backprojection(self) -> dict[int, Image]:
         """s A^T y with the s that makes ||A x - y|| smallest."""
-        self._residual.fill(self._data.y)
-        z = self._backproject()
+        z = self.adjoint()
         square = self._square(z)
         self._project(z)
         image = self._residual_square()
@@ -126,11 +127,14 @@ class Coupling:
     def _block_norm_squared(self, i: int) -> float:
         h, w = self._shapes[i]
 
-        def normal(v: Array) -> Array:
-            projected = self._model.forward(i, v.reshape(h, w), None)
-            return self._model.adjoint(i, projected, None).ravel()
+        dtype = np.dtype(self._model.dtype)
 
-        return largest_eigenvalue(normal, h * w, np.random.default_rng(i))
+        def normal(v: Array) -> Array:
+            projected = self._model.forward(i, v.view(dtype).reshape(h, w), None)
+            return self._model.adjoint(i, projected, None).ravel().view(np.float32)
+
+        n = h * w * dtype.itemsize // 4  # a complex number is two real ones
+        return largest_eigenvalue(normal, n, np.random.default_rng(i))
 
     def _square(self, x: Blocks) -> float:
         return float(self._comm.allreduce(sum(_square(x_i) for x_i in x.values())))
@@ -139,5 +143,14 @@ class Coupling:
         return float(self._comm.allreduce(_square(self._residual.local())))
 
 
-def _square(x: Array) -> float:
-    return float(np.sum(np.square(x, dtype=np.float64)))
+def _square(x: Image) -> float:
+    return float(np.sum(np.square(np.abs(x), dtype=np.float64)))
+
+
+STARTS: Mapping[str, Callable[[Coupling], dict[int, Image]]] = {
+    "fbp": Coupling.filtered_backprojection,
+    "adjoint": Coupling.backprojection,
+    "zero-filled": Coupling.adjoint,
+    "zero": Coupling.zero,
+}
+"""What a run can start from, by name."""

@@ -13,7 +13,7 @@ from asyncred.files import check_writable
 from asyncred.report import summary
 from asyncred.result import read_result
 from asyncred.show import draw
-from asyncred.simulate import simulate_demo
+from asyncred.simulate.cs import simulate_demo
 
 TOLERANCE = 2e-5
 """Step of an epoch at which the demo ends."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from asyncred.grid import BlockGrid
 
-Array = NDArray[np.float32]
+Array = NDArray[np.float32] | NDArray[np.complex64]
 
 
 def snr(truth: Array, x: Array) -> float:
@@ -40,4 +40,4 @@ def seam_ratio(x: Array, grid: BlockGrid) -> float:
 
 
 def _square(x: Array) -> float:
-    return float(np.sum(np.square(x, dtype=np.float64)))
+    return float(np.sum(np.square(np.abs(x), dtype=np.float64)))

@@ -159,4 +159,4 @@ class RunMonitor:
 
 def _square(x: Image) -> float:
     flat = x.ravel()
-    return float(np.dot(flat, flat))
+    return float(np.vdot(flat, flat).real)

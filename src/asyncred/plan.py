@@ -13,13 +13,10 @@ from asyncred.config import STARTS, InputError, RunConfig
 from asyncred.data import model_names, model_path
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
 from asyncred.files import check_writable
-from asyncred.grid import BlockGrid, region_shape
-from asyncred.operators import BlockRandom, Image
-from asyncred.problem import Problem, read_problem
+from asyncred.grid import BlockGrid
+from asyncred.operators import Image
+from asyncred.problem import Asked, Problem, read_problem
 from asyncred.result import read_start
-
-SEES_CONSTANTS = 1e-2
-"""A block of A with ||A_i 1||^2 below this times ||1||^2 tells nothing of the mean."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,8 @@ class Plan:
     tiling_error: float
     start: str
     """What it starts from: a name or a file."""
+    tau: float
+    """The weight of the denoiser."""
 
     @property
     def halo_exact(self) -> bool:
@@ -42,7 +41,8 @@ class Plan:
 
 def make_plan(config: RunConfig, ranks: int) -> Plan:
     """Check the whole input. Raises ValueError where it is at fault."""
-    problem = read_problem(config.problem, index=config.index)
+    asked = Asked(config.images, ranks, config.block, config.center)
+    problem = read_problem(config.problem, asked)
     _check_ranks(config, problem, ranks)
     most = problem.data.groups
     if config.minibatch is not None and config.minibatch > most:
@@ -53,7 +53,8 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         raise InputError(f"{config.output}: is the problem file, expected another name")
     check_writable(config.output, overwrite=config.overwrite)
     if config.start not in STARTS:
-        with read_start(Path(config.start), problem.grid).file:
+        dtype = problem.data.dtype
+        with read_start(Path(config.start), problem.grid, len(problem.images), dtype).file:
             pass
     model = load_model(config)
     error = halo_error(model)
@@ -63,7 +64,9 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
             f"by {error:.1e} from the whole, expected at most {EXACT:.0e}; "
             "--halo N accepts a halo of your own"
         )
-    return Plan(problem, sha256(config.problem), model, error, _start(config, problem))
+    tau = problem.data.tau if config.tau is None else config.tau
+    start = _start(config, problem)
+    return Plan(problem, sha256(config.problem), model, error, start, tau)
 
 
 def load_model(config: RunConfig) -> DenoiserModel:
@@ -94,46 +97,23 @@ def find_model(
     return inspect_denoiser(path, output=output, value_range=value_range, halo=halo, sigma=level)
 
 
-def start_blocks(start: str, grid: BlockGrid, A: BlockRandom, own: list[int]) -> dict[int, Image]:
-    """x0 of some blocks: ``zero``, ``adjoint``, ``centered`` or from a file. Raises ValueError."""
-    if start == "zero":
-        return {i: np.zeros(region_shape(grid.block(i)), np.float32) for i in own}
-    if start == "adjoint":
-        return {i: A.adjoint(i) for i in own}
-    if start == "centered":
-        return {i: _centered(A, i, region_shape(grid.block(i))) for i in own}
-    return stored_blocks(start, grid, own)
-
-
-def stored_blocks(start: str, grid: BlockGrid, own: list[int]) -> dict[int, Image]:
-    """x0 of some blocks from an HDF5 file. Raises ValueError."""
-    data = read_start(Path(start), grid)
+def stored_blocks(
+    start: str, grid: BlockGrid, own: list[int], row: int, dtype: type[np.generic]
+) -> dict[int, Image]:
+    """x0 of some blocks from an HDF5 file, from one row of a stack. Raises ValueError."""
+    data = read_start(Path(start), grid, row + 1, dtype)
     with data.file:
-        lead = (0,) * (data.ndim - 2)
-        blocks = {i: np.asarray(data[(*lead, *grid.block(i))], np.float32) for i in own}
+        lead = (row if data.shape[0] > 1 else 0,) if data.ndim == 3 else ()
+        blocks = {i: np.asarray(data[(*lead, *grid.block(i))], dtype) for i in own}
     _check_finite(start, blocks)
     return blocks
 
 
-def _centered(A: BlockRandom, i: int, shape: tuple[int, int]) -> Image:
-    """c + A_i^T (y_i - A_i c) for the constant c that fits y_i best.
-
-    What A^T A x - x adds to x grows with ||x||; about its mean an image is a few times smaller.
-    c is 0 where A_i hardly sees a constant.
-    """
-    zero, one = np.zeros(shape, np.float32), np.ones(shape, np.float32)
-    slope_at_0, slope_at_1 = (float(A.gradient(i, x, None).sum()) for x in (zero, one))
-    curvature = slope_at_1 - slope_at_0  # ||A_i 1||^2
-    c = -slope_at_0 / curvature if curvature > SEES_CONSTANTS * one.size else 0.0
-    x_i = one * np.float32(c)
-    return x_i - A.gradient(i, x_i, None)
-
-
-def truth_blocks(problem: Problem, own: list[int]) -> dict[int, Image]:
-    """The truth of some blocks; empty where it is unknown. Raises ValueError."""
+def truth_blocks(problem: Problem, own: list[int], index: int) -> dict[int, Image]:
+    """The truth of some blocks of an image; empty where it is unknown. Raises ValueError."""
     if not problem.has_truth:
         return {}
-    blocks = {i: problem.truth(problem.grid.block(i)) for i in own}
+    blocks = {i: problem.truth(problem.grid.block(i), index) for i in own}
     _check_finite(f"{problem.path}: /truth", blocks)
     return blocks
 
@@ -149,7 +129,7 @@ def sha256(path: Path) -> str:
 
 def _start(config: RunConfig, problem: Problem) -> str:
     """The start that is meant. Raises ValueError where this kind of problem has none such."""
-    known = problem.data.starts
+    known: list[str] = [*problem.data.starts, "zero"]
     if config.start == "auto":
         return known[0]
     if config.start in STARTS and config.start not in known:

@@ -71,14 +71,24 @@ class LogLines:
         """Nothing to end."""
 
 
-def progress(total: int, blocks: int, max_time: float) -> Progress:
+class Quiet:
+    """Shows nothing: on all ranks but one."""
+
+    def show(self, sample: Sample) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def progress(total: int, blocks: int, max_time: float, title: str = "") -> Progress:
     """The display that suits where standard error goes.
 
-    ``total`` is the budget of updates, ``max_time`` the limit in seconds.
+    ``total`` is the budget of updates, ``max_time`` the limit in seconds; ``title`` comes first.
     """
 
     def state(sample: Sample) -> str:
-        return describe(sample, total=total, blocks=blocks, max_time=max_time)
+        return title + describe(sample, total=total, blocks=blocks, max_time=max_time)
 
     return LiveLine(state, total) if on_terminal() else LogLines(state)
 

@@ -2,12 +2,10 @@
 
     G(x) = grad g(x) + tau (x - D(x)),    G_i(x) = U_i^T G(x)        (Sun et al. 2021, eq. 4, 6)
 
-x image, float32 [H, W]; g data term; D denoiser; tau its weight; i block.
+x image, float32 or complex64 [H, W]; g data term; D denoiser; tau its weight; i block.
 """
 
 from __future__ import annotations
-
-import numpy as np
 
 from asyncred.denoiser import Denoiser
 from asyncred.grid import BlockGrid, within
@@ -35,12 +33,13 @@ class RedOperator:
         seen_by_D = self.grid.window(i, self.D.halo, self.align)
         clean = self.D(x_tilde[within(seen_by_D.region, window.region)])[seen_by_D.inner]
         data = self.A.gradient(i, x_tilde[seen_by_A], rows)
-        return data + self.tau * (x_tilde[window.inner] - clean)
+        G_i: Image = data + self.tau * (x_tilde[window.inner] - clean)
+        return G_i
 
     def full(self, x: Image) -> Image:
         """G(x) on the whole image, the denoiser applied to it at once."""
-        G = self.tau * (x - self.D(x))
+        G: Image = self.tau * (x - self.D(x))
         for i in range(len(self.grid)):
             seen = self.grid.window(i, self.A.halo).region
             G[self.grid.block(i)] += self.A.gradient(i, x[seen], None)
-        return np.asarray(G, np.float32)
+        return G

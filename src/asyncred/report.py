@@ -24,11 +24,11 @@ def say_start(plan: Plan, placement: Placement, config: RunConfig) -> None:
     method = f"{config.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}"
     print(
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
-        f"{plan.problem.data.words}\n"
+        f"{plan.problem.data.words}{_stack(len(plan.problem.images))}\n"
         f"denoiser {model.path.stem}: returns the {model.output}, {level}"
         f"halo {model.field.halo}, {tiles}\n"
         f"{method}, {_count(placement.threads, 'thread')} a rank; "
-        f"tau {config.tau:g}, step {config.step}, {config.budget(len(grid))} updates",
+        f"tau {plan.tau:g}, step {config.step}, {config.budget(len(grid))} updates",
         flush=True,
     )
     if ranks > (os.cpu_count() or 1) * hosts:
@@ -39,12 +39,27 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
+def _stack(images: int) -> str:
+    return f", {images} images" if images > 1 else ""
+
+
+def say_image(row: int, images: int, index: int, record: Record) -> None:
+    """What came of one image of a stack."""
+    last = record.history[-1]
+    print(
+        f"image {index} ({row + 1} of {images}): stopped by {record.stopped} after {last.updates} "
+        f"updates in {last.seconds:.1f} s, step {last.step:.1e}"
+        + (f", SNR {last.snr:.2f} dB" if last.snr == last.snr else ""),
+        flush=True,
+    )
+
+
 def say_end(output: Path, record: Record) -> None:
     """What came of it."""
     last = record.history[-1]
     rest = max(times.rest for times in record.times)
     print(
-        f"stopped by {record.provenance['stopped']} after {last.updates} updates in "
+        f"stopped by {record.stopped} after {last.updates} updates in "
         f"{last.seconds:.1f} s: {last.updates / last.seconds:.1f} updates/s, mean delay "
         f"{last.delay:.2f}, {100 * rest:.1f} % of the time outside denoiser and data gradient\n"
         f"distance ||G||^2/||G0||^2 {last.distance:.2e}, step of the last epoch {last.step:.1e}"
@@ -52,7 +67,7 @@ def say_end(output: Path, record: Record) -> None:
         + f"\nwrote {output}",
         flush=True,
     )
-    if record.provenance["stopped"] == "diverged":
+    if record.stopped == "diverged":
         print("diverged: x is not finite; try a smaller --step or --tau", flush=True)
 
 
@@ -64,8 +79,7 @@ def summary(result: Result) -> str:
     sigma = what["parameters"].get("sigma")
     level = f"sigma {sigma:g}/255, " if sigma else ""
     lines = [
-        f"{result.path}: {height}x{width}, {'complete' if result.complete else 'NOT COMPLETE'}, "
-        f"stopped by {what['stopped']}",
+        f"{result.path}: {height}x{width}, {_completeness(result)}, stopped by {what['stopped']}",
         f"from {what['input']}",
         f"{what['parameters']['method']} on {what['ranks']} ranks, denoiser {what['denoiser']} "
         f"({level}halo {what['halo']}{'' if what['halo_exact'] else ', INEXACT'}), "
@@ -81,3 +95,12 @@ def summary(result: Result) -> str:
             f"{snr(result.truth, result.image):.2f} dB after"
         )
     return "\n".join(lines)
+
+
+def _completeness(result: Result) -> str:
+    T = len(result.completed)
+    if T == 1:
+        return "complete" if result.complete else "NOT COMPLETE"
+    done = int(result.completed.sum())
+    what = "complete" if result.complete else "NOT COMPLETE"
+    return f"{done} of {T} images complete; row {result.index}: {what}"

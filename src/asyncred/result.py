@@ -1,24 +1,33 @@
 """The result file: NXtomoproc and Data Exchange at once, with history, delays and provenance.
 
 /entry                        NXentry, definition NXtomoproc
-  data/data                   float32 [1, H, W], also linked as /exchange/data
-  start/data, truth/data      the start and, where known, the truth, float32 [1, H, W]
-  complete                    uint8 [1]: 1 where the run reached its budget or tolerance
+  data/data                   float32 or complex64 [T, H, W], also linked as /exchange/data
+  start/data, truth/data      the start and, where known, the truth, as data
+  complete                    uint8 [T]: 1 where an image reached its budget or tolerance
+  images                      int64 [T]: which images of the problem these are
   reconstruction              program, version, date, parameters (JSON), command, input, its
-                              sha256, ranks, hosts, why it stopped, whether the halo is exact
-  convergence                 update, time (s), distance, step, snr (dB), delay: one row a sample
-  updates                     per_block [b], per_rank [N], owner [b], delay_histogram
-  timing                      per rank, s: loop, denoiser, gradient, slowed; rest (share)
+                              sha256, ranks, hosts, whether the halo is exact; by image: stopped,
+                              range [T, 2] (values of black and white), residual_drift [T, R]
+  convergence                 update, time (s), distance, step, snr (dB), delay: [T, S], one column
+                              a sample; NaN, and -1 of updates, after the last
+  updates                     per_block [T, b], per_rank [T, N], owner [b], delay_histogram [T, D]
+  timing                      per rank, s: loop, denoiser, gradient, slowed; rest (share): [T, N]
+
+All datasets have their place in the file before an image is in it, and images are written into
+these places without a change of the file's structure: a file of a stack can be read, and whatever
+is flagged complete is, at any moment and whenever the job dies.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,42 +38,79 @@ import asyncred
 from asyncred.files import open_hdf5, written_whole
 from asyncred.grid import BlockGrid
 from asyncred.instrument import Times
-from asyncred.monitor import Sample
+from asyncred.monitor import LONGEST_DELAY, Sample
 from asyncred.operators import Image
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Blocks = Iterable[tuple[int, Image]]
 
+SAMPLES = 256
+"""Most columns of a history in the file of a stack: a longer one is thinned out."""
+
+REASON = "S16"
+"""Why an image was stopped."""
+
+_TIMES = (*(field.name for field in fields(Times)), "rest")
 _KEYS = (
     "entry/data/data",
     "entry/start/data",
     "entry/complete",
+    "entry/images",
     "entry/reconstruction/parameters",
+    "entry/reconstruction/stopped",
     *(f"entry/convergence/{name}" for name in Sample.names()),
     *(f"entry/updates/{name}" for name in ("per_block", "per_rank", "delay_histogram")),
-    *(f"entry/timing/{field.name}" for field in fields(Times)),
-    "entry/timing/rest",
+    *(f"entry/timing/{name}" for name in _TIMES),
 )
 
 
 @dataclass(frozen=True)
-class Record:
-    """All that a result says besides its images."""
+class Layout:
+    """What is the same for all images of a result."""
 
-    history: list[Sample]
-    per_block: NDArray[np.int64]
-    owner: list[int]
-    delays: NDArray[np.int64]
-    times: list[Times]
-    complete: bool
+    grid: BlockGrid
+    dtype: type[np.generic]
+    images: Sequence[int]
+    """Which of the problem's."""
+    owner: Sequence[int]
+    ranks: int
+    samples: int
+    """Columns of the history."""
+    drifts: int
+    """How often the residual is computed anew for an image."""
+    with_truth: bool
     provenance: Mapping[str, Any]
     """Goes into /entry/reconstruction; mappings as JSON."""
 
 
 @dataclass(frozen=True)
+class Record:
+    """All that a result says of one image besides its pixels."""
+
+    history: list[Sample]
+    per_block: NDArray[np.int64]
+    per_rank: NDArray[np.int64]
+    delays: NDArray[np.int64]
+    times: list[Times]
+    complete: bool
+    stopped: str
+    shades: tuple[float, float]
+    """The values of black and white."""
+    drifts: list[float]
+    """Of the residual, at each of its renewals."""
+
+
+@dataclass(frozen=True)
 class Result:
-    """A result file, read: images float32 [H, W]; truth None where it is unknown."""
+    """One image of a result file, read: float32 or complex64 [H, W]; truth None if unknown."""
 
     path: Path
+    index: int
+    """Its row."""
+    completed: NDArray[np.bool_]
+    """Of all images, [T]."""
     image: Image
     start: Image
     truth: Image | None
@@ -75,8 +121,12 @@ class Result:
     delays: NDArray[np.int64]
     timing: NDArray[np.float64]
     """One row a rank, columns as the fields of ``Times`` and then the rest's share."""
-    complete: bool
     provenance: dict[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Whether this image reached its budget or tolerance."""
+        return bool(self.completed[self.index])
 
     def column(self, name: str) -> NDArray[np.float64]:
         """One column of the history."""
@@ -84,85 +134,222 @@ class Result:
         return column
 
 
-def write_result(path: Path, grid: BlockGrid, record: Record, images: Mapping[str, Blocks]) -> None:
-    """Write the file whole, each image block by block. ``images``: data, start, maybe truth."""
-    with written_whole(path) as temporary, h5py.File(temporary, "w") as file:
+class ResultFile:
+    """A result that images are written into, one row each, wherever it lies; a context manager.
+
+    Holds a file descriptor and no HDF5 file: readers may open it meanwhile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with open_hdf5(path) as file:
+            self._places = {
+                name: (node.id.get_offset(), node.dtype, node.shape)
+                for name, node in _datasets(file["entry"]).items()
+            }
+        self._file = os.open(path, os.O_WRONLY)
+
+    def write(
+        self, row: int, grid: BlockGrid, record: Record, images: Mapping[str, Blocks]
+    ) -> None:
+        """Write an image and what is said of it; its flag goes up when all is on disk.
+
+        ``images`` maps data, start and maybe truth to their blocks.
+        """
+        for name, blocks in images.items():
+            for i, block in blocks:
+                self._put_block(f"{name}/data", row, grid, i, block)
+        for name, values in _by_image(self._places, record).items():
+            self._put(name, (row,), values)
+        os.fsync(self._file)
+        self._put("complete", (row,), np.array(record.complete))
+        os.fsync(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+
+    def _put_block(self, name: str, row: int, grid: BlockGrid, i: int, block: Image) -> None:
+        rows, cols = grid.block(i)
+        for line, values in zip(range(rows.start, rows.stop), block, strict=True):
+            self._put(name, (row, line, cols.start), values)
+
+    def _put(self, name: str, where: tuple[int, ...], values: NDArray[Any]) -> None:
+        """Overwrite a run of values of a dataset from an index on."""
+        offset, dtype, shape = self._places[name]
+        first = np.ravel_multi_index((*where, *(0,) * (len(shape) - len(where))), shape)
+        data = np.ascontiguousarray(values, dtype).tobytes()
+        place = offset + int(first) * dtype.itemsize
+        while data:
+            written = os.pwrite(self._file, data, place)
+            data, place = data[written:], place + written
+
+
+def write_result(path: Path, layout: Layout, record: Record, images: Mapping[str, Blocks]) -> None:
+    """Write the file of one image, whole or not at all."""
+    with written_whole(path) as temporary:
+        _create(temporary, layout)
+        with ResultFile(temporary) as file:
+            file.write(0, layout.grid, record, images)
+
+
+def create_result(path: Path, layout: Layout) -> None:
+    """Write the file of a stack none of whose images is there yet."""
+    with written_whole(path) as temporary:
+        _create(temporary, layout)
+
+
+def _create(path: Path, layout: Layout) -> None:
+    T, ranks, b = len(layout.images), layout.ranks, len(layout.grid)
+    with h5py.File(path, "w") as file:
         file.attrs["default"] = "entry"
         entry = _group(file, "entry", "NXentry")
         entry.attrs["default"] = "data"
         entry["definition"] = "NXtomoproc"
-        entry["complete"] = np.array([record.complete], np.uint8)
-        for name, blocks in images.items():
+        entry["images"] = np.array(layout.images, np.int64)
+        _reserve(entry, "complete", (T,), np.uint8, 0)
+        for name in ("data", "start", *(["truth"] if layout.with_truth else [])):
             group = _group(entry, name, "NXdata")
             group.attrs.update({"signal": "data", "axes": ["z", "y", "x"]})
-            group.update({"z": np.zeros(1), "y": np.arange(grid.shape[0])})
-            group["x"] = np.arange(grid.shape[1])
-            data = group.create_dataset("data", (1, *grid.shape), np.float32)
-            for i, block in blocks:
-                data[(0, *grid.block(i))] = block
+            group.update({"z": np.array(layout.images), "y": np.arange(layout.grid.shape[0])})
+            group["x"] = np.arange(layout.grid.shape[1])
+            _reserve(group, "data", (T, *layout.grid.shape), layout.dtype)
         file.create_group("exchange")["data"] = entry["data/data"]
-        _write_record(entry, record)
+        reconstruction = _group(entry, "reconstruction", "NXprocess")
+        reconstruction["program"] = "asyncred"
+        reconstruction["version"] = asyncred.__version__
+        reconstruction["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        for name, value in layout.provenance.items():
+            reconstruction[name] = json.dumps(value) if isinstance(value, dict) else value
+        _reserve(reconstruction, "stopped", (T,), REASON, b"")
+        _reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
+        _reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)
+        convergence = _group(entry, "convergence", "NXcollection")
+        for name in Sample.names():
+            kind, nothing = (np.int64, -1) if name == "updates" else (np.float64, np.nan)
+            _reserve(convergence, name, (T, layout.samples), kind, nothing)
+        convergence["seconds"].attrs["units"] = "s"
+        convergence["snr"].attrs["units"] = "dB"
+        updates = _group(entry, "updates", "NXcollection")
+        updates["owner"] = np.array(layout.owner)
+        sizes = {"per_block": b, "per_rank": ranks, "delay_histogram": LONGEST_DELAY + 1}
+        for name, size in sizes.items():
+            _reserve(updates, name, (T, size), np.int64, 0)
+        timing = _group(entry, "timing", "NXcollection")
+        for name in _TIMES:
+            _reserve(timing, name, (T, ranks), np.float64, np.nan)
+            timing[name].attrs["units"] = "" if name == "rest" else "s"
 
 
-def _write_record(entry: h5py.Group, record: Record) -> None:
-    reconstruction = _group(entry, "reconstruction", "NXprocess")
-    reconstruction["program"] = "asyncred"
-    reconstruction["version"] = asyncred.__version__
-    reconstruction["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    for name, value in record.provenance.items():
-        reconstruction[name] = json.dumps(value) if isinstance(value, dict) else value
-    convergence = _group(entry, "convergence", "NXcollection")
-    for name in Sample.names():
-        convergence[name] = np.array([getattr(sample, name) for sample in record.history])
-    convergence["seconds"].attrs["units"] = "s"
-    convergence["snr"].attrs["units"] = "dB"
-    updates = _group(entry, "updates", "NXcollection")
-    updates["per_block"] = record.per_block
-    updates["owner"] = record.owner
-    updates["per_rank"] = np.bincount(
-        record.owner, weights=record.per_block, minlength=len(record.times)
-    ).astype(np.int64)
-    updates["delay_histogram"] = record.delays
-    timing = _group(entry, "timing", "NXcollection")
-    for field in fields(Times):
-        timing[field.name] = [getattr(times, field.name) for times in record.times]
-        timing[field.name].attrs["units"] = "s"
-    timing["rest"] = [times.rest for times in record.times]
+def _reserve(
+    group: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any, fill: object = None
+) -> None:
+    """A dataset whose bytes have their place in the file at once, so that it can be written to.
+
+    With no value to fill it with, nothing is written there: what the file system has is zeros.
+    """
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.CONTIGUOUS)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    if fill is None:
+        creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    else:
+        creation.set_fill_value(np.array(fill, dtype))
+    space = h5py.h5s.create_simple(shape)
+    h5py.h5d.create(group.id, name.encode(), h5py.h5t.py_create(np.dtype(dtype)), space, creation)
 
 
-def read_result(path: Path) -> Result:
-    """Read a result file. Raises ValueError, naming the file, where it is none."""
+def _datasets(entry: h5py.Group) -> dict[str, h5py.Dataset]:
+    """Those with a row for each image, by name below /entry."""
+    names = [
+        *("data/data", "start/data", "truth/data", "complete"),
+        *(f"reconstruction/{name}" for name in ("stopped", "range", "residual_drift")),
+        *(f"convergence/{name}" for name in Sample.names()),
+        *(f"updates/{name}" for name in ("per_block", "per_rank", "delay_histogram")),
+        *(f"timing/{name}" for name in _TIMES),
+    ]
+    return {name: entry[name] for name in names if name in entry and entry[name].size}
+
+
+def _by_image(places: Mapping[str, Any], record: Record) -> dict[str, NDArray[Any]]:
+    """What is said of one image, by dataset."""
+    samples = places["convergence/updates"][2][1]
+    kept = [record.history[k] for k in thinned(len(record.history), samples)]
+    found = {
+        "reconstruction/stopped": np.array(record.stopped.encode(), REASON),
+        "reconstruction/range": np.array(record.shades),
+        "reconstruction/residual_drift": np.array(record.drifts),
+        **{
+            f"convergence/{name}": np.array([getattr(sample, name) for sample in kept])
+            for name in Sample.names()
+        },
+        "updates/per_block": record.per_block,
+        "updates/per_rank": record.per_rank,
+        "updates/delay_histogram": record.delays,
+        **{
+            f"timing/{name}": np.array([getattr(times, name) for times in record.times])
+            for name in _TIMES
+        },
+    }
+    return {name: values for name, values in found.items() if name in places}
+
+
+def thinned(length: int, most: int) -> list[int]:
+    """Places of at most so many of a list's items, spread evenly, the last among them."""
+    if length <= most:
+        return list(range(length))
+    return sorted({round(k) for k in np.linspace(0, length - 1, most)})
+
+
+def read_result(path: Path, row: int = 0) -> Result:
+    """Read one image of a result file. Raises ValueError, naming the file, where it is none."""
     with open_hdf5(path) as file:
         missing = [key for key in _KEYS if key not in file]
         if missing:
             raise ValueError(f"{path}: /{missing[0]} is missing, expected a result of asyncred run")
-        return _read(path, file)
+        count = len(file["entry/images"])
+        if not 0 <= row < count:
+            raise ValueError(f"{path}: image {row}, expected 0 to {count - 1}")
+        return _read(path, file, row)
 
 
-def _read(path: Path, file: h5py.File) -> Result:
+def _read(path: Path, file: h5py.File, row: int) -> Result:
     entry = file["entry"]
-    provenance = {name: _plain(node[()]) for name, node in entry["reconstruction"].items()}
+    provenance = {
+        name: _plain(node[row] if name in ("stopped", "range", "residual_drift") else node[()])
+        for name, node in entry["reconstruction"].items()
+    }
     provenance["parameters"] = json.loads(provenance["parameters"])
-    names = [*(field.name for field in fields(Times)), "rest"]
+    provenance["residual_drift"] = [
+        drift for drift in provenance["residual_drift"] if drift == drift
+    ]
+    history = np.column_stack([entry["convergence"][name][row] for name in Sample.names()])
     return Result(
         path,
-        entry["data/data"][0],
-        entry["start/data"][0],
-        entry["truth/data"][0] if "truth" in entry else None,
-        np.column_stack([entry["convergence"][name][:] for name in Sample.names()]),
-        entry["updates/per_block"][:],
-        entry["updates/per_rank"][:],
-        entry["updates/delay_histogram"][:],
-        np.column_stack([entry["timing"][name][:] for name in names]),
-        bool(entry["complete"][0]),
+        row,
+        entry["complete"][:].astype(bool),
+        entry["data/data"][row],
+        entry["start/data"][row],
+        entry["truth/data"][row] if "truth" in entry else None,
+        history[history[:, 0] >= 0],
+        entry["updates/per_block"][row],
+        entry["updates/per_rank"][row],
+        entry["updates/delay_histogram"][row],
+        np.column_stack([entry["timing"][name][row] for name in _TIMES]),
         provenance,
     )
 
 
-def read_start(path: Path, grid: BlockGrid) -> h5py.Dataset:
-    """The image of a result file, or ``/data`` of any HDF5 file, to start from; the file is open.
+def read_start(
+    path: Path, grid: BlockGrid, images: int = 1, dtype: type[np.generic] = np.float32
+) -> h5py.Dataset:
+    """The images of a result file, or ``/data`` of any HDF5 file, to start from; the file is open.
 
-    Raises ValueError where neither is there or the shape is not the problem's.
+    One image for all, or as many as ``images``. Raises ValueError where neither is there, or the
+    shape or kind is not the problem's.
     """
     file = open_hdf5(path)
     name = next((key for key in ("entry/data/data", "data") if key in file), None)
@@ -171,8 +358,11 @@ def read_start(path: Path, grid: BlockGrid) -> h5py.Dataset:
     data = file[name]
     if not isinstance(data, h5py.Dataset):
         raise ValueError(f"{path}: /{name} is a group, expected an image")
-    if data.shape[-2:] != grid.shape or data.shape[:-2] not in ((), (1,)):
-        raise ValueError(f"{path}: /{name} is {list(data.shape)}, expected {list(grid.shape)}")
+    if data.shape[-2:] != grid.shape or data.shape[:-2] not in ((), (1,), (images,)):
+        shape = list(grid.shape if images == 1 else (images, *grid.shape))
+        raise ValueError(f"{path}: /{name} is {list(data.shape)}, expected {shape}")
+    if data.dtype.kind not in ("fiu" if np.dtype(dtype).kind == "f" else "fiuc"):
+        raise ValueError(f"{path}: /{name} is {data.dtype}, expected {np.dtype(dtype)}")
     return data
 
 
@@ -187,4 +377,4 @@ def _plain(value: Any) -> Any:
         return value.decode()
     if isinstance(value, np.ndarray):
         return [_plain(item) for item in value.tolist()]
-    return value.item() if isinstance(value, np.generic) else value
+    return _plain(value.item()) if isinstance(value, np.generic) else value

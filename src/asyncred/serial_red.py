@@ -23,7 +23,7 @@ class LocalImage:
 
     def __init__(self, grid: BlockGrid, x0: Image, *, halo: int, align: int) -> None:
         self.grid, self._halo, self._align = grid, halo, align
-        self.array = np.array(x0, np.float32)
+        self.array = np.array(x0)
 
     def read(self, i: int) -> Image:
         """A copy of the window of block i."""

@@ -25,6 +25,9 @@ def draw(result: Result, path: Path) -> None:
         "adjoint": "$A^T y$",
         "centered": "$A^T y$ about its mean",
         "fbp": "FBP",
+        "zero-filled": "zero-filled",
+        "measured": "$y$",
+        "interpolated": "$y$, interpolated",
         "zero": "zero",
     }
     name = f"start, {names[start]}" if start in names else "start"
@@ -32,14 +35,14 @@ def draw(result: Result, path: Path) -> None:
     panels.append((_with_snr("result", result.image, result), result.image))
     reference = result.start if result.truth is None else result.truth
     what = "start" if result.truth is None else "truth"
-    difference = result.image - reference
+    difference = _magnitude(result.image) - _magnitude(reference)
     with mpl.rc_context({"font.size": 10}):
         figure = Figure(figsize=(4 * (len(panels) + 1), 7.6), layout="constrained")
         grid = figure.add_gridspec(2, len(panels) + 1, height_ratios=(3, 2))
-        low, high = _limits(reference if result.truth is not None else result.image)
+        low, high = _limits(_magnitude(result.image if result.truth is None else reference))
         for k, (title, image) in enumerate(panels):
             axes = figure.add_subplot(grid[0, k])
-            axes.imshow(image, cmap="gray", vmin=low, vmax=high)
+            axes.imshow(_magnitude(image), cmap="gray", vmin=low, vmax=high)
             _frame(axes, title)
         axes = figure.add_subplot(grid[0, -1])
         top = max(float(np.quantile(np.abs(difference), 0.995)), 1e-6)
@@ -75,6 +78,10 @@ def _with_snr(title: str, image: Image, result: Result) -> str:
     if result.truth is None:
         return title
     return f"{title}: SNR {snr(result.truth, image):.2f} dB"
+
+
+def _magnitude(image: Image) -> Image:
+    return np.abs(image) if np.iscomplexobj(image) else image
 
 
 def _limits(image: Image) -> tuple[float, float]:

@@ -8,7 +8,9 @@ the image. Two kinds of A:
 - coupled: every A_i touches common measurements. Such a model is a ``ForwardModel`` and knows no
   measurements; ``asyncred.operators.coupled`` keeps the residual r = A x - y for it.
 
-Images are float32 [h, w], complex ones float32 [2, h, w], real and imaginary part.
+Images are float32 or complex64 [h, w]. Complex ones are vectors of real numbers here, real and
+imaginary parts alike: <x, z> is the real part of the complex inner product, and A^T of a complex
+A the conjugate transpose.
 """
 
 from asyncred.operators.block_random import BlockRandom

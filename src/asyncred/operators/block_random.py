@@ -20,6 +20,9 @@ Array = NDArray[np.float32]
 SUBSETS_TRIED = 4
 """How many minibatches the norm of the minibatch gradient is measured on."""
 
+SEES_CONSTANTS = 1e-2
+"""A block of A with ||A_i 1||^2 below this times ||1||^2 tells nothing of the mean."""
+
 
 def draw_matrix(seed: int, i: int, m: int, n: int) -> Array:
     """A_i, float32 [m, n], entries N(0, 1/m), from ``seed`` and the block's number alone."""
@@ -57,6 +60,13 @@ class BlockRandom(LocalModel):
         self._y = y
         self._shapes = shapes
         self._threads = threads
+        self._norms: dict[tuple[int, int | None], float] = {}
+
+    def of(self, y: Mapping[int, Array]) -> BlockRandom:
+        """The same A with other measurements."""
+        other = BlockRandom(self._matrices, y, shapes=self._shapes, threads=self._threads)
+        other._norms = self._norms
+        return other
 
     def gradient(self, i: int, x_i: Array, rows: NDArray[np.int64] | None) -> Array:
         """A_i^T (A_i x_i - y_i), or (m/w) A_S^T (A_S x_i - y_S) for a subset S of w rows.
@@ -79,8 +89,26 @@ class BlockRandom(LocalModel):
         """A_i^T y_i, float32 [h, w]: minus the gradient at zero."""
         return -self.gradient(i, np.zeros(self._shapes[i], np.float32), None)
 
+    def centered(self, i: int) -> Array:
+        """c + A_i^T (y_i - A_i c) for the constant c that fits y_i best, float32 [h, w].
+
+        What A^T A x - x adds to x grows with ||x||; about its mean an image is a few times smaller.
+        c is 0 where A_i hardly sees a constant.
+        """
+        zero, one = np.zeros(self._shapes[i], np.float32), np.ones(self._shapes[i], np.float32)
+        slope_at_0, slope_at_1 = (float(self.gradient(i, x, None).sum()) for x in (zero, one))
+        curvature = slope_at_1 - slope_at_0  # ||A_i 1||^2
+        c = -slope_at_0 / curvature if curvature > SEES_CONSTANTS * one.size else 0.0
+        x_i = one * np.float32(c)
+        return x_i - self.gradient(i, x_i, None)
+
     def lipschitz(self, i: int, minibatch: int | None) -> float:
         """||A_i||^2, or the largest (m/w) ||A_S||^2 of a few subsets S of w rows."""
+        if (i, minibatch) not in self._norms:
+            self._norms[i, minibatch] = self._largest(i, minibatch)
+        return self._norms[i, minibatch]
+
+    def _largest(self, i: int, minibatch: int | None) -> float:
         a, m = self._matrices[i], self._y[i].size
         if minibatch is None or minibatch >= m:
             return self._norm_squared(a, i)

@@ -27,6 +27,8 @@ class SparseMatrix:
     On a grid of one block ``forward`` is A x. Raises ValueError.
     """
 
+    dtype = np.float32
+
     def __init__(self, grid: BlockGrid, matrix: csr_matrix, run: int = 64) -> None:
         rows, n = matrix.shape
         pixels = grid.shape[0] * grid.shape[1]

@@ -30,6 +30,8 @@ class ParallelBeam:
     length of x's attenuation. Cost of a block: one interpolation a pixel and view, each way.
     """
 
+    dtype = np.float32
+
     def __init__(
         self,
         grid: BlockGrid,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+Image = NDArray[Any]
+"""float32 or complex64 [h, w]."""
 Rows = NDArray[np.int64]
 
 
@@ -57,6 +58,11 @@ class ForwardModel(Protocol):
     groups: int
     length: int
     """Of one group; complex measurements count twice, real and imaginary part in turn."""
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """Of the image: float32 or complex64."""
+        ...
 
     def footprint(self, i: int) -> Footprint:
         """Outside of it A_i x_i is 0 and A_i^T looks at nothing."""

@@ -5,12 +5,17 @@ opens the file in mode "r" and takes only its own part.
 """
 
 from asyncred.problem.block_random import BlockRandomData, write_block_random
+from asyncred.problem.head import Asked
+from asyncred.problem.kinds import CoupledData, Data, LocalData
 from asyncred.problem.parallel_beam import ParallelBeamData, write_parallel_beam
-from asyncred.problem.reader import Data, Problem, read_problem
+from asyncred.problem.reader import Problem, read_problem
 
 __all__ = [
+    "Asked",
     "BlockRandomData",
+    "CoupledData",
     "Data",
+    "LocalData",
     "ParallelBeamData",
     "Problem",
     "read_problem",

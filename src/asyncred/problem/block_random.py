@@ -12,8 +12,10 @@ row of y, and A[i, :m_i, :n_i].
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,23 +27,25 @@ from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import BlockRandom, Image
 from asyncred.operators.block_random import draw_matrix, rows_of_block
 from asyncred.problem.fields import finite, integer, node
-from asyncred.problem.head import Stack, read_stack, write_head
+from asyncred.problem.head import Asked, read_stack, write_head
+from asyncred.problem.kinds import LocalData
 
 CHECK_VALUES = 8
 
 
 @dataclass(frozen=True)
-class BlockRandomData:
+class BlockRandomData(LocalData):
     """What a file holds of A and y, read by block."""
 
-    path: Path
-    grid: BlockGrid
-    stack: Stack
     m: int
     seed: int | None
     """Seed of the matrices; None where the file holds them."""
 
-    starts = ("centered", "adjoint", "zero")
+    starts: ClassVar[Mapping[str, Callable[[Any, int], Image]]] = {
+        "centered": BlockRandom.centered,
+        "adjoint": BlockRandom.adjoint,
+    }
+    tau = 0.8
 
     @property
     def groups(self) -> int:
@@ -94,14 +98,18 @@ class BlockRandomData:
         """The data term of some blocks; no other block's A or y is touched."""
         return BlockRandom(
             {i: self.matrix(i) for i in blocks},
-            {i: self.y(i) for i in blocks},
+            self.measured(blocks),
             shapes={i: region_shape(self.grid.block(i)) for i in blocks},
             threads=threads,
         )
 
+    def measured(self, blocks: list[int]) -> dict[int, NDArray[np.float32]]:
+        """y_i of some blocks."""
+        return {i: self.y(i) for i in blocks}
+
 
 def read_block_random(
-    path: Path, file: h5py.File, grid: BlockGrid, index: int | None
+    path: Path, file: h5py.File, grid: BlockGrid, asked: Asked
 ) -> BlockRandomData:
     """Check /operator and /measurements/y. Raises ValueError."""
     m, seed = _operator(path, file, grid)
@@ -111,7 +119,7 @@ def read_block_random(
             f"{path}: /measurements/y is {y.dtype} {list(y.shape)}, expected float32 "
             f"[{len(grid)}, {m}] (blocks, measurements), or this with a leading axis of images"
         )
-    return BlockRandomData(path, grid, read_stack(path, y, 2, index), m, seed)
+    return BlockRandomData(path, grid, read_stack(path, y, 2, asked), m, seed)
 
 
 def write_block_random(

@@ -1,8 +1,9 @@
 """What all problem files have in common: format, image, truth and which image is meant.
 
 /        attrs format = "asyncred-problem", version = 1
-/image   attrs shape = [H, W], block = [bh, bw]
-/truth   float32 [H, W] or [T, H, W], optional
+/image   attrs shape = [H, W]; optional block = [bh, bw], chosen from the ranks where it is
+         missing, and range = [LOW, HIGH], the values of black and white (0, 1)
+/truth   float32 or complex64 [H, W] or [T, H, W], optional
 """
 
 from __future__ import annotations
@@ -10,12 +11,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 import h5py
 
 from asyncred.grid import BlockGrid
 from asyncred.problem.fields import node, pair, string
 
 FORMAT, VERSION = "asyncred-problem", 1
+SMALLEST_BLOCK, LARGEST_BLOCK = 16, 256
+"""Sides of the blocks that are chosen for a file that says none."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user says of a file besides its name."""
+
+    images: tuple[int, int] | None = None
+    """Of a stack, the first and the last but one; None for all."""
+    ranks: int = 1
+    """How many will share the blocks, where their size is left open."""
+    block: int | None = None
+    """Side of the blocks, where the file says none."""
+    center: float | None = None
+    """The bin, from 0, that sees the rotation axis, where the file says none."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,8 @@ class Stack:
     images: int | None
     """T; None where there is no such axis."""
     index: int
+    chosen: range
+    """All images that are asked for."""
 
     @property
     def leading(self) -> tuple[int, ...]:
@@ -32,22 +53,36 @@ class Stack:
         return () if self.images is None else (self.index,)
 
 
-def read_stack(path: Path, y: h5py.Dataset, ndim: int, index: int | None) -> Stack:
-    """Which image of y is meant, whose axes are ``ndim`` without one of images.
+def read_stack(path: Path, y: h5py.Dataset, ndim: int, asked: Asked) -> Stack:
+    """Which images of y are meant, whose axes are ``ndim`` without one of images.
 
-    Raises ValueError where ``index`` is missing or too large.
+    Raises ValueError where there are not so many.
     """
-    images = y.shape[0] if y.ndim > ndim else None
-    if images in (None, 1) and index is None:
-        return Stack(images, 0)
-    if index is None:
-        raise ValueError(f"{path}: {y.name} holds {images} images; --index K picks one")
-    if not 0 <= index < (images or 1):
-        raise ValueError(f"{path}: --index is {index}, expected 0 to {(images or 1) - 1}")
-    return Stack(images, index)
+    return choose(path, y.shape[0] if y.ndim > ndim else None, asked)
 
 
-def read_grid(path: Path, file: h5py.File) -> BlockGrid:
+def choose(path: Path, images: int | None, asked: Asked) -> Stack:
+    """The images asked for out of so many (None: no such axis). Raises ValueError."""
+    count = 1 if images is None else images
+    first, end = (0, count) if asked.images is None else asked.images
+    if not 0 <= first < end <= count:
+        raise ValueError(f"{path}: --images is {first}:{end}, expected a part of 0:{count}")
+    return Stack(images, first, range(first, end))
+
+
+def block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
+    """Blocks for an image whose file says none: several a rank, none of them huge."""
+    height, width = shape
+    side = min(max(shape), LARGEST_BLOCK)
+    while side > SMALLEST_BLOCK and -(-height // side) * -(-width // side) < max(
+        4, 2 * asked.ranks
+    ):
+        side = -(-side * 3 // 4)
+    side = asked.block or side
+    return min(side, height), min(side, width)
+
+
+def read_grid(path: Path, file: h5py.File, asked: Asked) -> BlockGrid:
     """Check the format and read the grid. Raises ValueError."""
     found = string(file, "format"), file.attrs.get("version")
     if found != (FORMAT, VERSION):
@@ -56,12 +91,23 @@ def read_grid(path: Path, file: h5py.File) -> BlockGrid:
             f"expected {FORMAT!r}, {VERSION}"
         )
     shape = pair(path, file, "image", "shape")
-    block = pair(path, file, "image", "block")
+    block = block_for(shape, asked)
+    if asked.block is None and "block" in file["image"].attrs:
+        block = pair(path, file, "image", "block")
     if any(not 1 <= b <= s for s, b in zip(shape, block, strict=True)):
         raise ValueError(
             f"{path}: /image block is {list(block)}, expected 1 to {list(shape)} (the shape)"
         )
     return BlockGrid(shape, block)
+
+
+def read_range(path: Path, file: h5py.File) -> tuple[float, float]:
+    """The values of black and white; 0 and 1 where the file says none. Raises ValueError."""
+    found = np.atleast_1d(file["image"].attrs.get("range", (0.0, 1.0)))
+    fits = found.shape == (2,) and found.dtype.kind in "fiu" and np.isfinite(found).all()
+    if not fits or not found[0] < found[1]:
+        raise ValueError(f"{path}: /image range is {found.tolist()}, expected [LOW, HIGH]")
+    return float(found[0]), float(found[1])
 
 
 def write_head(file: h5py.File, grid: BlockGrid, kind: str) -> h5py.Group:

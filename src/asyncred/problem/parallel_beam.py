@@ -24,18 +24,16 @@ from asyncred.grid import BlockGrid
 from asyncred.operators import Image
 from asyncred.operators.parallel_beam import ParallelBeam
 from asyncred.problem.fields import finite, node, real, reals, string
-from asyncred.problem.head import Stack, read_stack, write_head
+from asyncred.problem.head import Asked, read_stack, write_head
+from asyncred.problem.kinds import CoupledData
 
 UNITS = {"deg": math.pi / 180, "rad": 1.0}
 
 
 @dataclass(frozen=True)
-class ParallelBeamData:
+class ParallelBeamData(CoupledData):
     """What a file holds of the geometry, and y by view."""
 
-    path: Path
-    grid: BlockGrid
-    stack: Stack
     angles: NDArray[np.float64]
     """Radians, [views]."""
     bins: int
@@ -43,7 +41,7 @@ class ParallelBeamData:
     center: float
     pixel: float
 
-    starts = ("fbp", "adjoint", "zero")
+    starts = ("fbp", "adjoint")
 
     @property
     def groups(self) -> int:
@@ -67,7 +65,7 @@ class ParallelBeamData:
         for view in range(self.groups):
             self.y(range(view, view + 1))
 
-    def model(self, *, threads: int) -> ParallelBeam:
+    def model(self, blocks: list[int], *, threads: int) -> ParallelBeam:
         """A."""
         return ParallelBeam(
             self.grid,
@@ -81,7 +79,7 @@ class ParallelBeamData:
 
     def filtered(self, views: range) -> NDArray[np.float32]:
         """What the transpose makes the filtered backprojection of; as ``y``."""
-        return self.model(threads=1).filtered(self.y(views))
+        return self.model([], threads=1).filtered(self.y(views))
 
     def y(self, views: range) -> NDArray[np.float32]:
         """Line integrals of some views, float32 [views, bins]. Raises ValueError on NaN or Inf."""
@@ -112,7 +110,7 @@ def write_parallel_beam(
 
 
 def read_parallel_beam(
-    path: Path, file: h5py.File, grid: BlockGrid, index: int | None
+    path: Path, file: h5py.File, grid: BlockGrid, asked: Asked
 ) -> ParallelBeamData:
     """Check /operator and /measurements/y. Raises ValueError."""
     dataset = node(path, file, "operator/angles", h5py.Dataset)
@@ -131,7 +129,7 @@ def read_parallel_beam(
     return ParallelBeamData(
         path,
         grid,
-        read_stack(path, y, 2, index),
+        read_stack(path, y, 2, asked),
         angles * UNITS[units],
         bins,
         spacing=real(path, operator, "spacing", 1.0, positive=True),

@@ -13,17 +13,17 @@ import h5py
 from asyncred.files import open_hdf5
 from asyncred.grid import BlockGrid, Region
 from asyncred.operators import Image
-from asyncred.problem.block_random import BlockRandomData, read_block_random
+from asyncred.problem.block_random import read_block_random
 from asyncred.problem.fields import node, string
-from asyncred.problem.head import has_truth, read_grid
-from asyncred.problem.parallel_beam import ParallelBeamData, read_parallel_beam
+from asyncred.problem.head import Asked, has_truth, read_grid, read_range
+from asyncred.problem.kinds import CoupledData, LocalData
+from asyncred.problem.parallel_beam import read_parallel_beam
 
-Data = BlockRandomData | ParallelBeamData
-
-READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, int | None], Data]] = {
+READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | CoupledData]] = {
     "block_random": read_block_random,
     "parallel_beam": read_parallel_beam,
 }
+"""What reads /operator and /measurements/y of a problem file, by kind."""
 
 
 @dataclass(frozen=True)
@@ -31,35 +31,42 @@ class Problem:
     """The head of a problem file, checked; the arrays are read by block."""
 
     path: Path
-    grid: BlockGrid
     kind: str
-    data: Data
+    data: LocalData | CoupledData
     """A and y."""
+    shades: tuple[float, float] | None
+    """The values of black and white; None where nothing but an image tells."""
     has_truth: bool
 
     @property
-    def images(self) -> int | None:
-        """T; None where y has no leading axis."""
-        return self.data.stack.images
+    def grid(self) -> BlockGrid:
+        """The image and its blocks."""
+        return self.data.grid
 
-    def truth(self, region: Region) -> Image:
-        """The truth on a region, float32."""
+    @property
+    def images(self) -> range:
+        """Those that are asked for."""
+        return self.data.stack.chosen
+
+    def truth(self, region: Region, index: int) -> Image:
+        """The truth of an image on a region, of its dtype."""
         with open_hdf5(self.path) as file:
             data = file["truth"]
-            where = (self.data.stack.index, *region) if data.ndim == 3 else region
-            return np.asarray(data[where], np.float32)
+            where = (index, *region) if data.ndim == 3 else region
+            return np.asarray(data[where], self.data.dtype)
 
 
-def read_problem(path: Path, *, index: int | None = None) -> Problem:
+def read_problem(path: Path, asked: Asked | None = None) -> Problem:
     """Read and check the head of a problem file.
 
     Raises ValueError, naming file, key, what was found and what was expected.
     """
+    asked = asked or Asked()
     with open_hdf5(path) as file:
-        grid = read_grid(path, file)
+        grid = read_grid(path, file, asked)
         kind = string(node(path, file, "operator", h5py.Group), "kind")
         if kind is None or kind not in READERS:
             raise ValueError(f"{path}: /operator kind is {kind!r}, expected {' or '.join(READERS)}")
-        data = READERS[kind](path, file, grid, index)
+        data = READERS[kind](path, file, grid, asked)
         known = has_truth(path, file, grid.shape, data.stack.images)
-        return Problem(path, grid, kind, data, known)
+        return Problem(path, kind, data, read_range(path, file), known)

@@ -41,10 +41,10 @@ class SharedImage(Window):
     """The image x, each block in the memory of the rank that owns it.
 
     ``owner[i]`` is the rank of block i; ``halo`` and ``align`` are the denoiser's; ``x0`` gives
-    the start of a block, float32 of the block's shape; ``far`` are the ranks whose blocks are
-    requested ahead, because reading them takes a message (within a node it takes microseconds, and
-    asking early would only make the answer older). A rank's memory holds its own blocks and two
-    windows. Collective over ``comm``.
+    the start of a block, of the block's shape and of ``dtype``, float32 or complex64; ``far`` are
+    the ranks whose blocks are requested ahead, because reading them takes a message (within a node
+    it takes microseconds, and asking early would only make the answer older). A rank's memory holds
+    its own blocks and two windows. Collective over ``comm``.
     """
 
     def __init__(
@@ -56,16 +56,20 @@ class SharedImage(Window):
         halo: int,
         align: int,
         x0: Callable[[int], Image],
+        dtype: type[np.generic] = np.float32,
         counters: Counters,
         far: Collection[int],
     ) -> None:
         self.grid, self._owner, self._halo, self._align = grid, owner, halo, align
         self._far = frozenset(far)
         self._counters = counters
+        self._dtype = np.dtype(dtype)
+        self._floats = self._dtype.itemsize // 4  # of a pixel: two of a complex one
         self._displacement = _displacements(grid, owner)
         own = [i for i in range(len(grid)) if owner[i] == comm.rank]
-        super().__init__(comm, sum(math.prod(region_shape(grid.block(i))) for i in own), 4)
-        memory = np.asarray(self.win.tomemory()).view(np.float32)
+        pixels = sum(math.prod(region_shape(grid.block(i))) for i in own)
+        super().__init__(comm, pixels, self._dtype.itemsize)
+        memory = np.asarray(self.win.tomemory()).view(self._dtype)
         for i in own:
             start = x0(i)
             first = self._displacement[i]
@@ -79,14 +83,14 @@ class SharedImage(Window):
         """Ask for what the window of block i needs from far ranks; ``read`` collects it."""
         if self._requested is not None:
             self.win.Flush_all()  # of a window that was never read, before its buffer goes
-        buffer = np.empty(self.grid.window(i, self._halo, self._align).shape, np.float32)
+        buffer = np.empty(self.grid.window(i, self._halo, self._align).shape, self._dtype)
         far = [piece for piece in self._window_pieces(i) if piece.owner in self._far]
         self._requested = _Read(i, buffer, self._counters.others() if far else None)
         for piece in far:
             self._start(piece, buffer)
 
     def read(self, i: int) -> Image:
-        """The window of block i, float32; ``request(i)`` must have come before.
+        """The window of block i; ``request(i)`` must have come before.
 
         Far blocks were read at the request, the others are now.
         """
@@ -114,7 +118,7 @@ class SharedImage(Window):
 
     def add(self, i: int, delta: Image) -> None:
         """x <- x + U_i delta: an element-wise atomic sum at the owner, complete on return."""
-        delta = np.ascontiguousarray(delta, np.float32)
+        delta = np.ascontiguousarray(delta, self._dtype).view(np.float32)
         target = (self._displacement[i], delta.size, MPI.FLOAT)
         self.win.Accumulate(delta, self._owner[i], target, MPI.SUM)
         self.win.Flush(self._owner[i])
@@ -132,12 +136,13 @@ class SharedImage(Window):
 
     def block(self, i: int) -> Image:
         """A copy of block i, whoever owns it."""
-        result = np.empty(region_shape(self.grid.block(i)), np.float32)
+        result = np.empty(region_shape(self.grid.block(i)), self._dtype)
+        count = result.size * self._floats
         self.win.Get_accumulate(
             (NOTHING, 0, MPI.FLOAT),
-            result,
+            (result, count, MPI.FLOAT),
             self._owner[i],
-            (self._displacement[i], result.size, MPI.FLOAT),
+            (self._displacement[i], count, MPI.FLOAT),
             MPI.NO_OP,
         )
         self.win.Flush(self._owner[i])
@@ -174,17 +179,17 @@ class SharedImage(Window):
                 _Piece(
                     self._owner[part.block],
                     self._displacement[part.block],
-                    _subarray(region_shape(self.grid.block(part.block)), part.in_block),
-                    _subarray(window.shape, part.in_region),
+                    self._subarray(region_shape(self.grid.block(part.block)), part.in_block),
+                    self._subarray(window.shape, part.in_region),
                 )
                 for part in self.grid.overlaps(window.region)
             ]
         return self._pieces[i]
 
-
-def _subarray(shape: tuple[int, int], part: tuple[slice, slice]) -> MPI.Datatype:
-    starts = [part[0].start, part[1].start]
-    return MPI.FLOAT.Create_subarray(list(shape), list(region_shape(part)), starts).Commit()
+    def _subarray(self, shape: tuple[int, int], part: tuple[slice, slice]) -> MPI.Datatype:
+        whole, cut = ([h, w * self._floats] for h, w in (shape, region_shape(part)))
+        starts = [part[0].start, part[1].start * self._floats]
+        return MPI.FLOAT.Create_subarray(whole, cut, starts).Commit()
 
 
 def _displacements(grid: BlockGrid, owner: Sequence[int]) -> list[int]:

@@ -1,0 +1,228 @@
+"""One image: the algorithm that was asked for, on this rank, until something ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mpi4py import MPI
+
+from asyncred.async_red import async_red
+from asyncred.config import RunConfig
+from asyncred.denoiser import Denoiser
+from asyncred.instrument import SlowedRed, TimedDenoiser, TimedOperator, Times
+from asyncred.monitor import SUMS, Reference, RunMonitor, Sample, Tolerance
+from asyncred.operators import Image
+from asyncred.placement import Placement
+from asyncred.plan import Plan
+from asyncred.red import RedOperator
+from asyncred.sampling import EpochOrder, FullBatch, RandomRows, UniformOrder
+from asyncred.serial_red import LocalImage, bc_red, gm_red
+from asyncred.shared import Counters, SharedImage
+from asyncred.stopping import AsyncStop, Reason, Signals, SyncStop
+from asyncred.sync_red import sync_red
+from asyncred.terms import ImageTerm, choose_step
+
+AnyImage = SharedImage | LocalImage
+
+ALGORITHMS: Mapping[str, Callable[..., None]] = {
+    "async": async_red,
+    "sync": sync_red,
+    "bc": bc_red,
+    "gm": gm_red,
+}
+CLAIM = 32
+"""Updates of the budget that a rank claims at once, at least."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one rank works with for one image."""
+
+    config: RunConfig
+    comm: MPI.Intracomm
+    plan: Plan
+    placement: Placement
+    term: ImageTerm
+    D: Denoiser
+    truth: Mapping[int, Image]
+    shades: tuple[float, float]
+    """The image's values for black and white."""
+    seconds: float
+    """The time limit."""
+
+    @property
+    def own(self) -> list[int]:
+        """The blocks of this rank."""
+        return self.placement.own
+
+    @property
+    def budget(self) -> int:
+        """Block updates of the whole run."""
+        return self.config.budget(len(self.plan.problem.grid))
+
+    def red(self, times: Times) -> RedOperator:
+        """G on this rank, slowed where that was asked for, and where its time is counted."""
+        grid, tau = self.plan.problem.grid, self.plan.tau
+        A, D = TimedOperator(self.term.A, times), TimedDenoiser(self.D, times)
+        factor = dict(self.config.slow).get(self.comm.rank, 1.0)
+        if factor > 1:
+            return SlowedRed(grid, A, D, tau=tau, factor=factor, times=times)
+        return RedOperator(grid, A, D, tau=tau)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it on this rank."""
+
+    final: Mapping[int, Image]
+    """The own blocks."""
+    monitor: RunMonitor
+    times: Times
+    drifts: list[float]
+    """Of the residual, at each of its renewals."""
+    reason: Reason
+    """Why all ranks stopped."""
+
+
+def reconstruct(job: Job, signals: Signals, show: Callable[[Sample], None]) -> Outcome:
+    """Run the algorithm. Collective over the ranks of the job; rank 0 shows samples of it."""
+    times = Times()
+    G = job.red(times)
+    with ExitStack() as stack:
+        counters = stack.enter_context(Counters(job.comm, sums=SUMS))
+        x = stack.enter_context(_image(job, G, counters))
+        reference = _reference(job, x)
+        monitor = RunMonitor(
+            counters,
+            reference,
+            truth=job.truth,
+            tolerance=Tolerance(job.config.tol, job.config.tol_distance),
+            interval=job.config.report,
+            on_sample=show,
+        )
+        reason, drifts = _iterate(job, G, x, counters, monitor, signals, times)
+        kept = replace(times)  # the last distance is no part of the loop
+        _close_history(job, x, monitor, reference, reason)
+        if job.comm.rank == 0:
+            show(monitor.history[-1])
+        return Outcome({i: x.block(i) for i in job.own}, monitor, kept, drifts, reason)
+
+
+def legs(config: RunConfig, blocks: int, *, coupled: bool) -> list[int]:
+    """Updates after which A x - y is computed anew; the budget is the last of them."""
+    budget, every = config.budget(blocks), round(config.refresh * blocks)
+    if not coupled or every == 0:
+        return [budget]
+    return [*range(every, budget, every), budget]
+
+
+@contextmanager
+def _image(job: Job, G: RedOperator, counters: Counters) -> Iterator[AnyImage]:
+    """x in the form that the method works on. Collective."""
+    grid, x0, dtype = G.grid, job.term.x0, job.plan.problem.data.dtype
+    if job.config.method in ("gm", "bc"):
+        whole = np.zeros(grid.shape, dtype)
+        for i, block in x0.items():
+            whole[grid.block(i)] = block
+        yield LocalImage(grid, whole, halo=G.halo, align=G.align)
+        return
+    with SharedImage(
+        job.comm,
+        grid,
+        job.placement.owner,
+        halo=G.halo,
+        align=G.align,
+        x0=x0.__getitem__,
+        dtype=dtype,
+        counters=counters,
+        far=job.placement.far,
+    ) as shared:
+        yield shared
+
+
+def _reference(job: Job, x: AnyImage) -> Reference:
+    """||G(x0)||^2 and ||truth||^2. Collective."""
+    truth = sum(float(np.sum(np.square(np.abs(block)))) for block in job.truth.values())
+    total = job.comm.allreduce(truth)
+    problem = job.plan.problem
+    return Reference(len(problem.grid), _G_square(job, x), total if problem.has_truth else None)
+
+
+def _G_square(job: Job, x: AnyImage) -> float:
+    """||G(x)||^2 with all measurements. Collective: nobody writes meanwhile."""
+    G = RedOperator(job.plan.problem.grid, job.term.A, job.D, tau=job.plan.tau)  # never slowed
+    own = 0.0
+    for i in job.own:
+        own += float(np.sum(np.square(np.abs(G.block(i, x.fresh(i))))))
+    return float(job.comm.allreduce(own))
+
+
+def _iterate(
+    job: Job,
+    G: RedOperator,
+    x: AnyImage,
+    counters: Counters,
+    monitor: RunMonitor,
+    signals: Signals,
+    times: Times,
+) -> tuple[Reason, list[float]]:
+    """Run the algorithm on this rank. Collective.
+
+    Why all ranks stopped, and the drift of the residual at each renewal.
+    """
+    config, comm, own, coupling = job.config, job.comm, job.own, job.term.coupling
+    rngs = [np.random.default_rng([config.seed, comm.rank, purpose]) for purpose in (0, 1)]
+    order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, rngs[0])
+    minibatch = FullBatch() if config.minibatch is None else RandomRows(config.minibatch, rngs[1])
+    step = choose_step(config, job.term.A, job.placement, tau=job.plan.tau)
+    comm.Barrier()  # all clocks start together
+    stop = _stop(job, counters, signals)
+    times.reset()
+    monitor.begin()
+    loop, reason, drifts = 0.0, Reason.BUDGET, []
+    at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
+    for leg in legs(config, len(G.grid), coupled=coupling is not None):
+        stop.until(-(-leg // at_once))
+        start = time.perf_counter()
+        ALGORITHMS[config.method](
+            G, x, order=order, minibatch=minibatch, step=step, stop=stop, monitor=monitor
+        )
+        loop += time.perf_counter() - start
+        reason = Reason(comm.allreduce(int(stop.reason or 0), MPI.MAX))
+        if coupling:
+            drifts.append(coupling.refresh({i: x.block(i) for i in own}))
+        if reason is not Reason.BUDGET:
+            break
+    times.loop = loop
+    return reason, drifts
+
+
+def _stop(job: Job, counters: Counters, signals: Signals) -> AsyncStop | SyncStop:
+    """What stops this rank; its budget is told later."""
+    if job.config.method == "sync":
+        return SyncStop(job.comm, counters, updates=0, seconds=job.seconds, signalled=signals)
+    return AsyncStop(
+        counters,
+        updates=0,
+        most=max(CLAIM, len(job.own)),
+        seconds=job.seconds,
+        signalled=signals,
+    )
+
+
+def _close_history(
+    job: Job, x: AnyImage, monitor: RunMonitor, reference: Reference, reason: Reason
+) -> None:
+    """End with the exact distance of the final x, unless the run ended in haste. Collective."""
+    job.comm.Barrier()
+    monitor.end()
+    distance = None
+    if reason in (Reason.BUDGET, Reason.TOLERANCE) and reference.G0_square:
+        distance = _G_square(job, x) / reference.G0_square
+    if job.comm.rank == 0:
+        monitor.close(distance)

@@ -1,0 +1,4 @@
+"""Problems with a known truth, for trying things out and for measuring; one module a kind.
+
+``flags`` has their command lines.
+"""

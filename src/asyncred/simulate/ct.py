@@ -1,0 +1,59 @@
+"""Tomography with a known truth."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from asyncred.files import check_writable
+from asyncred.grid import BlockGrid
+from asyncred.operators import ParallelBeam
+from asyncred.problem import write_parallel_beam
+from asyncred.simulate.truth import load_truth
+
+
+def simulate_ct(
+    path: Path,
+    *,
+    image: str,
+    size: int | None,
+    block: int,
+    views: int,
+    photons: float,
+    attenuation: float,
+    seed: int,
+    overwrite: bool,
+) -> str:
+    """Write a tomography problem; what was written, in a line. Raises ValueError on bad arguments.
+
+    ``views`` over 180 degrees, bins of one pixel that see the whole image; each bin counts
+    Poisson-distributed photons, ``photons`` of them where nothing is in the way, and y is the
+    logarithm of their loss. The image, 0 to 1, is scaled so that the strongest ray loses exp of
+    ``attenuation``.
+    """
+    check_writable(path, overwrite=overwrite)
+    truth = load_truth(image, size, block)
+    angles = np.arange(views) * 180 / views
+    bins = math.ceil(math.hypot(*truth.shape)) + 2
+    A = ParallelBeam(BlockGrid(truth.shape, truth.shape), np.radians(angles), bins, threads=1)
+    first, integrals = A.footprint(0).first, A.forward(0, truth, None)
+    exact = np.zeros((views, bins))
+    for v in range(views):
+        exact[v, first[v] : first[v] + integrals.shape[1]] = integrals[v]
+    pixel = attenuation / exact.max() if exact.max() > 0 else 1.0
+    counts = np.random.default_rng(seed).poisson(photons * np.exp(-pixel * exact))
+    y = -np.log(np.maximum(counts, 1) / photons)
+    write_parallel_beam(
+        path,
+        truth,
+        y.astype(np.float32),
+        block=(block, block),
+        angles=angles,
+        pixel=float(pixel),
+    )
+    return (
+        f"wrote {path}: {truth.shape[0]}x{truth.shape[1]} image, blocks of {block}x{block}, "
+        f"{views} views of {bins} bins, {photons:g} photons a bin"
+    )

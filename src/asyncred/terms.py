@@ -1,0 +1,157 @@
+"""The data term of one rank, from the file to what the algorithms call, and the step that suits it.
+
+In two stages: ``read_term`` finds all that can be wrong with the input; what it returns is opened
+afterwards, when windows of memory are allocated that no error may leave behind. Then ``turn`` takes
+one image of a stack after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpi4py import MPI
+
+from asyncred.collective import on_all
+from asyncred.config import STARTS, RunConfig
+from asyncred.coupling import STARTS as COUPLED_STARTS
+from asyncred.coupling import Coupling
+from asyncred.grid import region_shape
+from asyncred.operators import Coupled, ForwardModel, Image, Operator
+from asyncred.placement import Placement
+from asyncred.plan import Plan, stored_blocks
+from asyncred.problem import CoupledData, LocalData
+from asyncred.problem.kinds import LocalOperator
+from asyncred.shared import SharedResidual
+from asyncred.stepsize import AdaptiveStep, DecayingStep, FixedStep, SafeStep, Step
+
+
+@dataclass(frozen=True)
+class ImageTerm:
+    """What the algorithms work with for one image."""
+
+    A: Operator
+    x0: Mapping[int, Image]
+    """The start of the own blocks."""
+    coupling: Coupling | None
+    """What couples the blocks of A, if anything does."""
+
+
+class LocalTerm:
+    """A term that shares nothing."""
+
+    def __init__(
+        self, comm: MPI.Intracomm, data: LocalData, A: LocalOperator, plan: Plan, own: list[int]
+    ) -> None:
+        self._comm, self._data, self._A, self._plan, self._own = comm, data, A, plan, own
+
+    def open(self, comm: MPI.Intracomm, stack: ExitStack) -> None:
+        """It is open as it is."""
+
+    def turn(self, index: int) -> ImageTerm:
+        """The term of an image of the stack. Collective. Raises InputError."""
+        data, own = self._data.of(index), self._own
+        A = self._A.of(on_all(self._comm, lambda: data.measured(own)))
+        return ImageTerm(A, on_all(self._comm, lambda: self._start(A, index)), None)
+
+    def _start(self, A: LocalOperator, index: int) -> Mapping[int, Image]:
+        data, plan = self._data, self._plan
+        if plan.start in data.starts:
+            return {i: data.starts[plan.start](A, i) for i in self._own}
+        if plan.start == "zero":
+            shapes = {i: region_shape(data.grid.block(i)) for i in self._own}
+            return {i: np.zeros(shape, data.dtype) for i, shape in shapes.items()}
+        return _stored(plan, self._own, index)
+
+
+class CoupledTerm:
+    """A term whose residual the ranks share."""
+
+    def __init__(
+        self,
+        comm: MPI.Intracomm,
+        data: CoupledData,
+        model: ForwardModel,
+        plan: Plan,
+        placement: Placement,
+    ) -> None:
+        self._comm, self._data, self._model = comm, data, model
+        self._plan, self._placement = plan, placement
+
+    def open(self, comm: MPI.Intracomm, stack: ExitStack) -> None:
+        """Allocate the residual, to be freed by the stack; find the norms. Collective over comm."""
+        residual = SharedResidual(comm, self._model, far=self._placement.far)
+        stack.enter_context(residual)
+        shapes = {i: region_shape(self._data.grid.block(i)) for i in self._placement.own}
+        self._coupling = Coupling(residual, self._model, self._data, shapes)
+        self._A = self._coupling.operator()
+
+    def turn(self, index: int) -> ImageTerm:
+        """The term of an image of the stack, its residual that of the start. Collective.
+
+        Raises InputError.
+        """
+        data, plan = self._data.of(index), self._plan
+        on_all(self._comm, lambda: data.y(own_groups(data, self._comm)))
+        self._coupling.turn(data)
+        if plan.start in COUPLED_STARTS:
+            x0: Mapping[int, Image] = COUPLED_STARTS[plan.start](self._coupling)
+        else:
+            x0 = on_all(self._comm, lambda: _stored(plan, self._placement.own, index))
+        self._coupling.refresh(x0)
+        return ImageTerm(self._A, x0, self._coupling)
+
+
+def read_term(comm: MPI.Intracomm, plan: Plan, placement: Placement) -> LocalTerm | CoupledTerm:
+    """Read A, and the first image's measurements and start, of this rank. Collective over comm.
+
+    Raises InputError on every rank.
+    """
+    data, own = plan.problem.data, placement.own
+    if isinstance(data, LocalData):
+        A = on_all(comm, lambda: data.operator(own, threads=placement.threads))
+        term: LocalTerm | CoupledTerm = LocalTerm(comm, data, A, plan, own)
+    else:
+        model = on_all(comm, lambda: data.model(own, threads=placement.threads))
+        on_all(comm, lambda: data.y(own_groups(data, comm)))
+        term = CoupledTerm(comm, data, model, plan, placement)
+    if plan.start not in STARTS:
+        on_all(comm, lambda: _stored(plan, own, plan.problem.images[0]))
+    return term
+
+
+def own_groups(data: CoupledData, comm: MPI.Intracomm) -> range:
+    """The groups whose residual lies with this rank."""
+    first, last = (rank * data.groups // comm.size for rank in (comm.rank, comm.rank + 1))
+    return range(first, last)
+
+
+def _stored(plan: Plan, own: list[int], index: int) -> dict[int, Image]:
+    problem = plan.problem
+    row = problem.images.index(index)
+    return stored_blocks(plan.start, problem.grid, own, row, problem.data.dtype)
+
+
+def choose_step(config: RunConfig, A: Operator, placement: Placement, *, tau: float) -> Step:
+    """The step of a configuration, from the norms of the own blocks and of A."""
+    step = _constant_step(config, A, placement, tau)
+    return step if config.decay is None else DecayingStep(step, epochs=config.decay)
+
+
+def _constant_step(config: RunConfig, A: Operator, placement: Placement, tau: float) -> Step:
+    if not isinstance(config.step, str):
+        return FixedStep(config.step)
+    b, ranks = len(placement.owner), len(placement.hosts)
+    L = {i: A.lipschitz(i, config.minibatch) for i in placement.own}
+    coupling = 0.0
+    if isinstance(A, Coupled):
+        coupling = A.coupling(config.minibatch)
+        together = {"gm": b, "sync": ranks}.get(config.method, 1)
+        L = {i: min(coupling, together * L_i) for i, L_i in L.items()}
+    if config.step == "safe":
+        L = {i: max(coupling, L_i) for i, L_i in L.items()}
+        return SafeStep(L, tau=tau, b=b, delay_bound=ranks - 1)
+    return AdaptiveStep(L, tau=tau, b=b, coupling=coupling)

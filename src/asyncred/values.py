@@ -1,0 +1,66 @@
+"""What a denoiser of gray pictures in [0, 1] sees of other values, and of complex images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asyncred.denoiser import Denoiser
+from asyncred.operators import Image
+
+SAMPLED = 4096
+"""Pixels of a block from which a range of values is taken, about."""
+
+EXTREME = 0.002
+"""The share of them that may lie below black, and above white."""
+
+
+class Ranged:
+    """low + s D((x - low) / s), s = high - low: D on images whose black and white are low and high.
+
+    As nonexpansive as D itself. Noise of D's level is s times as strong here.
+    """
+
+    def __init__(self, D: Denoiser, low: float, high: float) -> None:
+        self.halo, self.align = D.halo, D.align
+        self._D, self._low, self._scale = D, np.float32(low), np.float32(high - low)
+
+    def __call__(self, x: Image) -> Image:
+        """The clean image, float32 [h, w]."""
+        return self._low + self._scale * self._D((x - self._low) / self._scale)
+
+
+class Parts:
+    """D(Re x) + i D(Im x): D on the real and on the imaginary part, each for itself.
+
+    As nonexpansive as D itself.
+    """
+
+    def __init__(self, D: Denoiser) -> None:
+        self.halo, self.align = D.halo, D.align
+        self._D = D
+
+    def __call__(self, x: Image) -> Image:
+        """The clean image, complex64 [h, w]."""
+        out = np.empty(x.shape, np.complex64)
+        out.real = self._D(np.ascontiguousarray(x.real))
+        out.imag = self._D(np.ascontiguousarray(x.imag))
+        return out
+
+
+def sample(x_i: Image) -> Image:
+    """Some of the values of a block, evenly spread."""
+    flat = x_i.ravel()
+    part: Image = flat[:: max(1, flat.size // SAMPLED)]
+    return part
+
+
+def range_of(values: Image) -> tuple[float, float]:
+    """What is black and what is white among the values of an image, but for a few extreme ones.
+
+    Of complex values black is 0 and white the largest magnitude.
+    """
+    if np.iscomplexobj(values):
+        low, high = 0.0, float(np.quantile(np.abs(values), 1 - EXTREME))
+    else:
+        low, high = (float(q) for q in np.quantile(values, (EXTREME, 1 - EXTREME)))
+    return (low, high) if low < high else (low, low + 1.0)
