@@ -13,7 +13,6 @@ from asyncred.config import STARTS, InputError, RunConfig
 from asyncred.data import model_names, model_path
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
 from asyncred.files import check_writable
-from asyncred.grid import BlockGrid
 from asyncred.operators import Image
 from asyncred.problem import Asked, Problem, read_problem
 from asyncred.result import read_start
@@ -97,13 +96,14 @@ def find_model(
     return inspect_denoiser(path, output=output, value_range=value_range, halo=halo, sigma=level)
 
 
-def stored_blocks(
-    start: str, grid: BlockGrid, own: list[int], row: int, dtype: type[np.generic]
-) -> dict[int, Image]:
-    """x0 of some blocks from an HDF5 file, from one row of a stack. Raises ValueError."""
-    data = read_start(Path(start), grid, row + 1, dtype)
+def stored_blocks(start: str, problem: Problem, own: list[int], index: int) -> dict[int, Image]:
+    """x0 of some blocks of an image, from an HDF5 file of one or of all. Raises ValueError."""
+    grid, dtype = problem.grid, problem.data.dtype
+    data = read_start(Path(start), grid, len(problem.images), dtype)
     with data.file:
-        lead = (row if data.shape[0] > 1 else 0,) if data.ndim == 3 else ()
+        lead: tuple[int, ...] = ()
+        if data.ndim == 3:
+            lead = (problem.images.index(index) if len(data) > 1 else 0,)
         blocks = {i: np.asarray(data[(*lead, *grid.block(i))], dtype) for i in own}
     _check_finite(start, blocks)
     return blocks

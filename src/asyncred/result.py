@@ -224,7 +224,7 @@ def _create(path: Path, layout: Layout) -> None:
         reconstruction["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         for name, value in layout.provenance.items():
             reconstruction[name] = json.dumps(value) if isinstance(value, dict) else value
-        _reserve(reconstruction, "stopped", (T,), REASON, b"")
+        _reserve(reconstruction, "stopped", (T,), REASON)
         _reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
         _reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)
         convergence = _group(entry, "convergence", "NXcollection")

@@ -64,7 +64,7 @@ class LocalTerm:
         if plan.start == "zero":
             shapes = {i: region_shape(data.grid.block(i)) for i in self._own}
             return {i: np.zeros(shape, data.dtype) for i, shape in shapes.items()}
-        return _stored(plan, self._own, index)
+        return stored_blocks(plan.start, plan.problem, self._own, index)
 
 
 class CoupledTerm:
@@ -100,7 +100,8 @@ class CoupledTerm:
         if plan.start in COUPLED_STARTS:
             x0: Mapping[int, Image] = COUPLED_STARTS[plan.start](self._coupling)
         else:
-            x0 = on_all(self._comm, lambda: _stored(plan, self._placement.own, index))
+            own, problem = self._placement.own, plan.problem
+            x0 = on_all(self._comm, lambda: stored_blocks(plan.start, problem, own, index))
         self._coupling.refresh(x0)
         return ImageTerm(self._A, x0, self._coupling)
 
@@ -119,7 +120,8 @@ def read_term(comm: MPI.Intracomm, plan: Plan, placement: Placement) -> LocalTer
         on_all(comm, lambda: data.y(own_groups(data, comm)))
         term = CoupledTerm(comm, data, model, plan, placement)
     if plan.start not in STARTS:
-        on_all(comm, lambda: _stored(plan, own, plan.problem.images[0]))
+        problem = plan.problem
+        on_all(comm, lambda: stored_blocks(plan.start, problem, own, problem.images[0]))
     return term
 
 
@@ -127,12 +129,6 @@ def own_groups(data: CoupledData, comm: MPI.Intracomm) -> range:
     """The groups whose residual lies with this rank."""
     first, last = (rank * data.groups // comm.size for rank in (comm.rank, comm.rank + 1))
     return range(first, last)
-
-
-def _stored(plan: Plan, own: list[int], index: int) -> dict[int, Image]:
-    problem = plan.problem
-    row = problem.images.index(index)
-    return stored_blocks(plan.start, problem.grid, own, row, problem.data.dtype)
 
 
 def choose_step(config: RunConfig, A: Operator, placement: Placement, *, tau: float) -> Step:
