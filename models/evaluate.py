@@ -201,7 +201,7 @@ def _iterates(D: OnnxDenoiser) -> list[Image]:
     gm_red(
         RedOperator(grid, A, D, tau=TAU),
         x,
-        order=EpochOrder(own, np.random.default_rng(0)),
+        order=EpochOrder(own, [0]),
         minibatch=FullBatch(),
         step=AdaptiveStep(L, tau=TAU, b=len(own)),
         stop=stop,

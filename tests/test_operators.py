@@ -76,7 +76,7 @@ def test_minibatches_of_a_partition_average_to_the_gradient(A):
 
 
 def test_minibatch_gradient_is_unbiased(A):
-    x, minibatch = image(0), RandomRows(10, np.random.default_rng(3))
+    x, minibatch = image(0), RandomRows(10, [3])
     draws = np.array([A.gradient(0, x, minibatch.draw(ROWS[0])) for _ in range(4000)], np.float64)
     error = np.linalg.norm(draws.mean(axis=0) - A.gradient(0, x, None))
     expected = np.sqrt(draws.var(axis=0).sum() / len(draws))

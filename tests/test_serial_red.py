@@ -79,7 +79,7 @@ def solve(algorithm, G, *, questions, order=EpochOrder, minibatch=None, step=Non
     algorithm(
         G,
         x,
-        order=order(range(B), np.random.default_rng(1)),
+        order=order(range(B), [1]),
         minibatch=minibatch or FullBatch(),
         step=step or steps(G),
         stop=AfterUpdates(questions),
@@ -125,7 +125,7 @@ def test_no_seam(gm, bc):
 
 
 def test_minibatches_stay_close(G, solution):
-    rows = RandomRows(40, np.random.default_rng(4))
+    rows = RandomRows(40, [4])
     L = {i: G.A.lipschitz(i, 40) for i in range(B)}
     step = SafeStep(L, tau=TAU, b=B, delay_bound=0)
     start = solution.astype(np.float32)

@@ -176,9 +176,9 @@ def _iterate(
     Why all ranks stopped, and the drift of the residual at each renewal.
     """
     config, comm, own, coupling = job.config, job.comm, job.own, job.term.coupling
-    rngs = [np.random.default_rng([config.seed, comm.rank, purpose]) for purpose in (0, 1)]
-    order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, rngs[0])
-    minibatch = FullBatch() if config.minibatch is None else RandomRows(config.minibatch, rngs[1])
+    seeds = [[config.seed, comm.rank, purpose] for purpose in (0, 1)]
+    order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, seeds[0])
+    minibatch = FullBatch() if config.minibatch is None else RandomRows(config.minibatch, seeds[1])
     step = choose_step(config, job.term.A, job.placement, tau=job.plan.tau)
     comm.Barrier()  # all clocks start together
     stop = _stop(job, counters, signals)

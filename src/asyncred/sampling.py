@@ -1,6 +1,7 @@
 """Which block comes next, and which measurements: the random choices of Algorithms 1 and 2.
 
-Every generator is seeded by its owner (``[seed, rank, purpose]``) and passed in.
+Choice number n is drawn by a generator seeded with ``[*seed, n]``: a run that goes on after n
+updates of a rank draws what it would have drawn uncut, and nothing but n needs to be kept.
 """
 
 from __future__ import annotations
@@ -21,28 +22,39 @@ class Order(Protocol):
 
 
 class UniformOrder:
-    """Each block with the same probability, whatever came before (the paper's rule)."""
+    """Each block with the same probability, whatever came before (the paper's rule).
 
-    def __init__(self, blocks: Sequence[int], rng: np.random.Generator) -> None:
-        self._blocks, self._rng = list(blocks), rng
+    ``done`` choices were made before.
+    """
+
+    def __init__(self, blocks: Sequence[int], seed: Sequence[int], done: int = 0) -> None:
+        self._blocks, self._seed, self._n = list(blocks), list(seed), done
 
     def next(self) -> int:
         """Draw a block."""
-        return self._blocks[int(self._rng.integers(len(self._blocks)))]
+        rng = np.random.default_rng([*self._seed, self._n])
+        self._n += 1
+        return self._blocks[int(rng.integers(len(self._blocks)))]
 
 
 class EpochOrder:
-    """Every block once an epoch, in an order that is shuffled anew for each epoch."""
+    """Every block once an epoch, in an order that is shuffled anew for each epoch.
 
-    def __init__(self, blocks: Sequence[int], rng: np.random.Generator) -> None:
-        self._blocks, self._rng = list(blocks), rng
-        self._left: list[int] = []
+    ``done`` choices were made before.
+    """
+
+    def __init__(self, blocks: Sequence[int], seed: Sequence[int], done: int = 0) -> None:
+        self._blocks, self._seed, self._n = list(blocks), list(seed), done
+        self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def next(self) -> int:
         """Take the next block of this epoch."""
-        if not self._left:
-            self._left = [self._blocks[k] for k in self._rng.permutation(len(self._blocks))]
-        return self._left.pop()
+        epoch, place = divmod(self._n, len(self._blocks))
+        if epoch != self._epoch:
+            rng = np.random.default_rng([*self._seed, epoch])
+            self._epoch, self._order = epoch, rng.permutation(len(self._blocks))
+        self._n += 1
+        return self._blocks[self._order[place]]
 
 
 class Minibatch(Protocol):
@@ -64,16 +76,19 @@ class RandomRows:
     """w rows without replacement, uniformly: Async-RED-SG.
 
     Each row is in the subset with probability w/m, so the gradient of the subset times m/w has
-    the full gradient as its mean. A block with fewer than w measurements uses them all.
+    the full gradient as its mean. A block with fewer than w measurements uses them all. ``done``
+    choices were made before.
     """
 
-    def __init__(self, w: int, rng: np.random.Generator) -> None:
-        self._w, self._rng = w, rng
+    def __init__(self, w: int, seed: Sequence[int], done: int = 0) -> None:
+        self._w, self._seed, self._n = w, list(seed), done
 
     def draw(self, m: int) -> NDArray[np.int64] | None:
         """Sorted int64 [w], or None where w >= m."""
+        rng = np.random.default_rng([*self._seed, self._n])
+        self._n += 1
         if self._w >= m:
             return None
-        rows = self._rng.choice(m, self._w, replace=False, shuffle=False)
+        rows = rng.choice(m, self._w, replace=False, shuffle=False)
         rows.sort()
         return rows.astype(np.int64, copy=False)

@@ -68,7 +68,7 @@ def run(comm, D, algorithm, *, updates, minibatch=None, order=EpochOrder, x0=Non
     owner = owners(len(GRID), comm.size)
     own = [i for i in range(len(GRID)) if owner[i] == comm.rank]
     x0 = np.zeros(GRID.shape, np.float32) if x0 is None else x0
-    rngs = [np.random.default_rng([7, comm.rank, k]) for k in (0, 1)]
+    seeds = [[7, comm.rank, k] for k in (0, 1)]
     records = Records()
     with (
         Counters(comm, sums=7) as counters,
@@ -89,11 +89,11 @@ def run(comm, D, algorithm, *, updates, minibatch=None, order=EpochOrder, x0=Non
             if algorithm is sync_red
             else AsyncStop(counters, most=len(own), **limits)
         )
-        rows = FullBatch() if minibatch is None else RandomRows(minibatch, rngs[1])
+        rows = FullBatch() if minibatch is None else RandomRows(minibatch, seeds[1])
         algorithm(
             red(D, own),
             x,
-            order=order(own, rngs[0]),
+            order=order(own, seeds[0]),
             minibatch=rows,
             step=FixedStep(gamma),
             stop=stop,
@@ -114,12 +114,12 @@ def serial(D, algorithm, *, updates, minibatch=None, order=EpochOrder, x0=None):
         halo=D.halo,
         align=D.align,
     )
-    rngs = [np.random.default_rng([7, 0, k]) for k in (0, 1)]
+    seeds = [[7, 0, k] for k in (0, 1)]
     algorithm(
         red(D, range(len(GRID))),
         x,
-        order=order(range(len(GRID)), rngs[0]),
-        minibatch=FullBatch() if minibatch is None else RandomRows(minibatch, rngs[1]),
+        order=order(range(len(GRID)), seeds[0]),
+        minibatch=FullBatch() if minibatch is None else RandomRows(minibatch, seeds[1]),
         step=FixedStep(GAMMA),
         stop=AfterUpdates(updates),
         monitor=Silent(),

@@ -87,13 +87,13 @@ def coupled(residual):
 
 def serial(D, algorithm, *, updates, minibatch=None):
     x = LocalImage(GRID, np.zeros(GRID.shape, np.float32), halo=D.halo, align=D.align)
-    rngs = [np.random.default_rng([7, 0, k]) for k in (0, 1)]
+    seeds = [[7, 0, k] for k in (0, 1)]
     residual = LocalResidual(MODEL, -Y)
     algorithm(
         RedOperator(GRID, coupled(residual), D, tau=TAU),
         x,
-        order=EpochOrder(range(len(GRID)), rngs[0]),
-        minibatch=FullBatch() if minibatch is None else RandomRows(minibatch, rngs[1]),
+        order=EpochOrder(range(len(GRID)), seeds[0]),
+        minibatch=FullBatch() if minibatch is None else RandomRows(minibatch, seeds[1]),
         step=FixedStep(GAMMA),
         stop=AfterUpdates(updates),
         monitor=Silent(),
@@ -104,7 +104,7 @@ def serial(D, algorithm, *, updates, minibatch=None):
 def run(comm, D, algorithm, *, updates, minibatch=None, far=()):
     owner = owners(len(GRID), comm.size)
     own = [i for i in range(len(GRID)) if owner[i] == comm.rank]
-    rngs = [np.random.default_rng([7, comm.rank, k]) for k in (0, 1)]
+    seeds = [[7, comm.rank, k] for k in (0, 1)]
     with (
         Counters(comm, sums=7) as counters,
         SharedResidual(comm, MODEL, far=far) as residual,
@@ -129,8 +129,8 @@ def run(comm, D, algorithm, *, updates, minibatch=None, far=()):
         algorithm(
             RedOperator(GRID, coupled(residual), D, tau=TAU),
             x,
-            order=EpochOrder(own, rngs[0]),
-            minibatch=FullBatch() if minibatch is None else RandomRows(minibatch, rngs[1]),
+            order=EpochOrder(own, seeds[0]),
+            minibatch=FullBatch() if minibatch is None else RandomRows(minibatch, seeds[1]),
             step=FixedStep(GAMMA),
             stop=stop,
             monitor=Silent(),
