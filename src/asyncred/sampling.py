@@ -54,7 +54,7 @@ class EpochOrder:
             rng = np.random.default_rng([*self._seed, epoch])
             self._epoch, self._order = epoch, rng.permutation(len(self._blocks))
         self._n += 1
-        return self._blocks[self._order[place]]
+        return self._blocks[int(self._order[place])]
 
 
 class Minibatch(Protocol):

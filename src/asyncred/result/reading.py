@@ -1,0 +1,133 @@
+"""What is read of a result file, an image at a time, and what a run can start from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import h5py
+
+from asyncred.files import open_hdf5
+from asyncred.grid import BlockGrid
+from asyncred.monitor import Sample
+from asyncred.operators import Image
+from asyncred.result.writing import TIMES
+
+_KEYS = (
+    "entry/data/data",
+    "entry/start/data",
+    "entry/complete",
+    "entry/images",
+    "entry/reconstruction/parameters",
+    "entry/reconstruction/stopped",
+    *(f"entry/convergence/{name}" for name in Sample.names()),
+    *(f"entry/updates/{name}" for name in ("per_block", "per_rank", "delay_histogram")),
+    *(f"entry/timing/{name}" for name in TIMES),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One image of a result file, read: float32 or complex64 [H, W]; truth None if unknown."""
+
+    path: Path
+    index: int
+    """Its row."""
+    completed: NDArray[np.bool_]
+    """Of all images, [T]."""
+    image: Image
+    start: Image
+    truth: Image | None
+    history: NDArray[np.float64]
+    """One row a sample, columns as ``Sample.names()``."""
+    per_block: NDArray[np.int64]
+    per_rank: NDArray[np.int64]
+    delays: NDArray[np.int64]
+    timing: NDArray[np.float64]
+    """One row a rank, columns as the fields of ``Times`` and then the rest's share."""
+    provenance: dict[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Whether this image reached its budget or tolerance."""
+        return bool(self.completed[self.index])
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One column of the history."""
+        column: NDArray[np.float64] = self.history[:, Sample.names().index(name)]
+        return column
+
+
+def read_result(path: Path, row: int = 0) -> Result:
+    """Read one image of a result file. Raises ValueError, naming the file, where it is none."""
+    with open_hdf5(path) as file:
+        missing = [key for key in _KEYS if key not in file]
+        if missing:
+            raise ValueError(f"{path}: /{missing[0]} is missing, expected a result of asyncred run")
+        count = len(file["entry/images"])
+        if not 0 <= row < count:
+            raise ValueError(f"{path}: image {row}, expected 0 to {count - 1}")
+        return _read(path, file, row)
+
+
+def _read(path: Path, file: h5py.File, row: int) -> Result:
+    entry = file["entry"]
+    provenance = {
+        name: _plain(node[row] if name in ("stopped", "range", "residual_drift") else node[()])
+        for name, node in entry["reconstruction"].items()
+    }
+    provenance["parameters"] = json.loads(provenance["parameters"])
+    provenance["residual_drift"] = [
+        drift for drift in provenance["residual_drift"] if drift == drift
+    ]
+    history = np.column_stack([entry["convergence"][name][row] for name in Sample.names()])
+    return Result(
+        path,
+        row,
+        entry["complete"][:].astype(bool),
+        entry["data/data"][row],
+        entry["start/data"][row],
+        entry["truth/data"][row] if "truth" in entry else None,
+        history[history[:, 0] >= 0],
+        entry["updates/per_block"][row],
+        entry["updates/per_rank"][row],
+        entry["updates/delay_histogram"][row],
+        np.column_stack([entry["timing"][name][row] for name in TIMES]),
+        provenance,
+    )
+
+
+def read_start(
+    path: Path, grid: BlockGrid, images: int = 1, dtype: type[np.generic] = np.float32
+) -> h5py.Dataset:
+    """The images of a result file, or ``/data`` of any HDF5 file, to start from; the file is open.
+
+    One image for all, or as many as ``images``. Raises ValueError where neither is there, or the
+    shape or kind is not the problem's.
+    """
+    file = open_hdf5(path)
+    name = next((key for key in ("entry/data/data", "data") if key in file), None)
+    if name is None:
+        raise ValueError(f"{path}: neither /entry/data/data nor /data, expected an image")
+    data = file[name]
+    if not isinstance(data, h5py.Dataset):
+        raise ValueError(f"{path}: /{name} is a group, expected an image")
+    if data.shape[-2:] != grid.shape or data.shape[:-2] not in ((), (1,), (images,)):
+        shape = list(grid.shape if images == 1 else (images, *grid.shape))
+        raise ValueError(f"{path}: /{name} is {list(data.shape)}, expected {shape}")
+    if data.dtype.kind not in ("fiu" if np.dtype(dtype).kind == "f" else "fiuc"):
+        raise ValueError(f"{path}: /{name} is {data.dtype}, expected {np.dtype(dtype)}")
+    return data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value.tolist()]
+    return _plain(value.item()) if isinstance(value, np.generic) else value
