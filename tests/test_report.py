@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from asyncred.metrics import snr
-from asyncred.report import say_end, summary
+from asyncred.report import say_image, summary
 from asyncred.result import read_result
 from results import PROVENANCE, example, images, record
 
@@ -37,12 +37,19 @@ def test_summary_of_less(tmp_path):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_end(known, capsys):
+def test_end_of_one_image(known, capsys):
     ended = record()
     if not known:
         ended = record(history=[type(ended.history[0])(48, 1.5, 1e-2, 0.03, float("nan"), 0.9)])
-    say_end(Path("r.h5"), ended)
+    say_image(range(1), 0, ended, None)
     out = capsys.readouterr().out
     assert "stopped by budget after 48 updates in 1.5 s: 32.0 updates/s" in out
-    assert "25.0 % of the time outside" in out and "wrote r.h5" in out
+    assert "25.0 % of the time outside" in out and "wrote" not in out
     assert ("SNR 22.00 dB" in out) == known
+
+
+def test_end_of_an_image_of_a_stack_that_was_put_down(capsys):
+    say_image(range(4, 7), 1, record(stopped="signal"), Path("c.h5"))
+    out = capsys.readouterr().out
+    assert "image 5 (2 of 3): stopped by signal after 48 updates in 1.5 s" in out
+    assert "wrote c.h5: --resume goes on from it" in out

@@ -7,28 +7,41 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mpi4py import MPI
 
+from asyncred.checkpoint import Past, previous, read_blocks, read_past, read_residual
 from asyncred.collective import gather_blocks, on_all, on_root
 from asyncred.config import InputError, RunConfig
 from asyncred.denoiser import Denoiser, OnnxDenoiser
 from asyncred.placement import Placement, place
-from asyncred.plan import Plan, make_plan, truth_blocks
+from asyncred.plan import Plan, checkpoint_of, make_plan, truth_blocks
 from asyncred.progress import Progress, Quiet, progress
 from asyncred.reconstruct import Job, Outcome, legs, reconstruct
-from asyncred.report import say_end, say_image, say_start
-from asyncred.result import SAMPLES, Layout, Record, ResultFile, create_result, write_result
+from asyncred.report import say_image, say_start
+from asyncred.result import (
+    SAMPLES,
+    Layout,
+    Record,
+    ResultFile,
+    create_result,
+    read_completed,
+    write_result,
+)
 from asyncred.shared import ProgressThread
 from asyncred.stopping import Reason, Signals
 from asyncred.terms import CoupledTerm, LocalTerm, read_term
 from asyncred.values import Parts, Ranged, range_of, sample
 
-EXIT_CODES = {Reason.SIGNAL: 75, Reason.DIVERGED: 1}
+EARLY = 75
+"""The exit code of a run that stopped before its end, and can be resumed."""
+
+EXIT_CODES = {Reason.SIGNAL: EARLY, Reason.DIVERGED: 1}
 
 
 @dataclass(frozen=True)
@@ -66,47 +79,95 @@ def run(config: RunConfig, comm: MPI.Intracomm) -> int:
         if thread:
             stack.enter_context(ProgressThread(comm))
         term.open(comm, stack)
-        reason = _all_images(setup, signals)
-    return EXIT_CODES.get(reason, 0)
+        return _all_images(setup, signals)
 
 
-def _all_images(setup: Setup, signals: Signals) -> Reason:
-    """One image after the other, each written when it is done. Collective. The worst reason."""
+def _all_images(setup: Setup, signals: Signals) -> int:
+    """One image after the other, each written when it is done. Collective. The exit code."""
     config, comm, images = setup.config, setup.comm, setup.images
-    if len(images) > 1:
-        on_root(comm, lambda: create_result(config.output, _layout(setup, SAMPLES)))
+    done = on_root(comm, lambda: _open_stack(setup)) if len(images) > 1 else [False]
     deadline = time.monotonic() + config.max_time
-    worst = Reason.BUDGET
+    code, put_down = 0, None
     for row, index in enumerate(images):
+        if done[row]:
+            continue
         display = _display(setup, row) if comm.rank == 0 else Quiet()
         job = _job(setup, index, deadline - time.monotonic())
         outcome = reconstruct(job, signals, display.show)
         display.close()
         record = _gather_record(setup, job, outcome)
-        _write(setup, row, job, record, outcome)
-        if comm.rank == 0 and len(images) > 1:
-            say_image(row, len(images), index, record)
-        worst = max(worst, outcome.reason)
-        if outcome.reason in (Reason.SIGNAL, Reason.TIME):
+        early = outcome.reason in (Reason.SIGNAL, Reason.TIME)
+        put_down = job.checkpoint if early else None
+        if put_down is None:
+            _write(setup, row, job, record, outcome)
+        if comm.rank == 0:
+            say_image(images, row, record, put_down)
+        code = max(code, EXIT_CODES.get(outcome.reason, 0), EARLY if put_down else 0)
+        if early:
             break
-    if comm.rank == 0:
-        say_end(config.output, record)
-    return worst
+    if comm.rank == 0 and put_down is None:
+        print(f"wrote {config.output}", flush=True)
+    return code
+
+
+def _open_stack(setup: Setup) -> list[bool]:
+    """Which images of a stack are in the result already, which is made if it is not resumed."""
+    config, images = setup.config, setup.images
+    if config.resume is None or not config.output.exists():
+        create_result(config.output, _layout(setup, SAMPLES))
+    return read_completed(config.output, images)
 
 
 def _job(setup: Setup, index: int, seconds: float) -> Job:
     """What this rank works with for one image of the stack. Collective. Raises InputError."""
-    plan, comm, own = setup.plan, setup.comm, setup.placement.own
+    config, plan, comm, own = setup.config, setup.plan, setup.comm, setup.placement.own
     truth = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
     term = setup.term.turn(index)
-    shades = setup.config.range or plan.problem.shades
+    shades = config.range or plan.problem.shades
     if shades is None:
         samples = comm.allgather([sample(block) for block in term.x0.values()])
         shades = range_of(np.concatenate([part for parts in samples for part in parts]))
     D: Denoiser = setup.denoiser if shades == (0.0, 1.0) else Ranged(setup.denoiser, *shades)
     if np.dtype(plan.problem.data.dtype).kind == "c":
         D = Parts(D)
-    return Job(setup.config, comm, plan, setup.placement, term, D, truth, shades, seconds)
+    job = Job(
+        config,
+        comm,
+        plan,
+        setup.placement,
+        index,
+        term,
+        D,
+        truth,
+        shades,
+        seconds,
+        Past.nothing(len(plan.problem.grid)),
+        checkpoint=checkpoint_of(config.checkpoint or config.resume, plan.problem, index),
+    )
+    cut = checkpoint_of(config.resume, plan.problem, index)
+    return job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
+
+
+def _resumed(job: Job, path: Path) -> Job:
+    """The same job where the run was cut. Collective. Raises InputError."""
+    comm, plan, problem = job.comm, job.plan, job.plan.problem
+    past = on_root(
+        comm,
+        lambda: read_past(
+            path,
+            grid=problem.grid,
+            image=job.index,
+            input_sha256=plan.sha256,
+            dtype=problem.data.dtype,
+        ),
+    )
+    blocks = on_all(comm, lambda: read_blocks(path, problem.grid, job.own))
+    coupling = job.term.coupling
+    if coupling and past.ranks == comm.size == 1:
+        coupling.restore(read_residual(path, range(problem.data.groups)))
+    elif coupling:
+        coupling.refresh(blocks)
+    return replace(job, past=past, resumed=blocks)
 
 
 def _progress_thread(config: RunConfig, placement: Placement) -> bool:
@@ -136,6 +197,7 @@ def _gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
     per_block, delays = np.zeros_like(counts), np.zeros_like(monitor.delays)
     comm.Reduce(counts, per_block)
     comm.Reduce(monitor.delays, delays)
+    delays += job.past.delays
     return Record(
         monitor.history,
         per_block,
@@ -209,4 +271,7 @@ def _write(setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -
     else:
         with ResultFile(setup.config.output) as file:
             file.write(row, grid, record, streams)
+        if record.complete and job.checkpoint:
+            for path in (job.checkpoint, previous(job.checkpoint)):
+                path.unlink(missing_ok=True)
     setup.comm.Barrier()

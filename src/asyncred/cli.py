@@ -55,6 +55,9 @@ RUN_FLAGS: dict[str, str] = {
     "center": "bin, from 0, that sees the rotation axis, where the file says none (found)",
     "threads": "of each rank (its share of the node's cores)",
     "progress-thread": "on, off or auto: on where ranks span hosts (auto)",
+    "checkpoint": "file to put the run down in, to be resumed after a time limit or a crash",
+    "checkpoint-every": "minutes between checkpoints (10)",
+    "resume": "checkpoint to go on from, on any number of ranks; its parameters, unless told anew",
     "report": "seconds between two samples of the history (1)",
 }
 

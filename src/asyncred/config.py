@@ -28,6 +28,9 @@ STARTS = (
 """Or a file; which of them, the kind of problem says."""
 
 EPOCHS = 400
+ONE_RUN_ONLY = ("resume", "overwrite", "slow")
+"""What a resumed run does not take over from the one that was cut."""
+
 LARGEST = 1e12
 """No number that a user gives may be larger."""
 
@@ -73,6 +76,10 @@ class RunConfig:
     threads: int | None = None
     progress_thread: str = "auto"
     report: float = 1.0
+    checkpoint: Path | None = None
+    checkpoint_every: float = 10.0
+    """Minutes."""
+    resume: Path | None = None
     overwrite: bool = False
 
     @classmethod
@@ -102,12 +109,15 @@ class RunConfig:
     def as_json(self) -> dict[str, Any]:
         """The parameters as plain values, for the result file."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        plain.update(problem=str(self.problem), output=str(self.output))
+        plain = {k: str(v) if isinstance(v, Path) else v for k, v in plain.items()}
         return {k: None if v == math.inf else v for k, v in plain.items()}
 
 
 def load_config(flags: Mapping[str, Any], toml: Path | None) -> RunConfig:
-    """The configuration from a run.toml (keys as the flags, ``-`` or ``_``) and flags over it."""
+    """The configuration from a run.toml (keys as the flags, ``-`` or ``_``) and flags over it.
+
+    Under both lie the parameters of the checkpoint that is to be resumed, if one is.
+    """
     values: dict[str, Any] = {}
     where: dict[str, str] = {}
     if toml is not None:
@@ -116,7 +126,22 @@ def load_config(flags: Mapping[str, Any], toml: Path | None) -> RunConfig:
             values[name], where[name] = value, f"{toml}: {key}"
     for name, value in flags.items():
         values[name], where[name] = value, f"--{name.replace('_', '-')}"
+    resumed = values.get("resume")
+    if isinstance(resumed, str) and Path(resumed).exists():
+        for name, value in _read_checkpoint(Path(resumed)).items():
+            if name not in values:
+                values[name], where[name] = value, f"{resumed}: {name}"
     return RunConfig.from_values(values, where=where)
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    from asyncred.checkpoint import read_parameters
+
+    try:
+        found = read_parameters(path)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    return {name: value for name, value in found.items() if name not in ONE_RUN_ONLY}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -171,7 +196,8 @@ noise_level = number("a number > 0, in units of 1/255", open_low=True)
 def images(value: Any) -> tuple[int, int]:
     """A check: one image of a stack, K, or some, A:B, B excluded, counted from 0."""
     try:
-        parts = [int(part) for part in (value.split(":") if isinstance(value, str) else [value])]
+        found = value.split(":") if isinstance(value, str) else value
+        parts = [int(part) for part in (found if isinstance(found, list) else [found])]
         first, end = (parts[0], parts[0] + 1) if len(parts) == 1 else parts
     except (TypeError, ValueError):
         first, end = -1, 0
@@ -270,5 +296,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "threads": integer("an integer >= 1", low=1),
     "progress_thread": choice("auto", "on", "off"),
     "report": number("seconds > 0", open_low=True),
+    "checkpoint": _path,
+    "checkpoint_every": number("minutes > 0", open_low=True),
+    "resume": _path,
     "overwrite": _flag,
 }

@@ -71,6 +71,19 @@ class Coupling:
             v = self._backproject()
         return SAFETY * found
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of r: groups and their length."""
+        return self._model.groups, self._model.length
+
+    def residual(self) -> tuple[int, Array]:
+        """The first of the own groups, and r there, as it is. Not collective."""
+        return self._residual.own.start, self._residual.local()
+
+    def restore(self, r: Array) -> None:
+        """r <- what ``residual`` returned."""
+        self._residual.fill(lambda groups: r)
+
     def filtered_backprojection(self) -> dict[int, Image]:
         """What the transpose makes of the filtered measurements."""
         self._residual.fill(self._data.filtered)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +50,11 @@ class Reference:
     blocks: int
     G0_square: float
     truth_square: float | None
+    updates: int = 0
+    """What was done before: of all blocks."""
+    seconds: float = 0.0
+    delays: int = 0
+    """Their delays added up."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class RunMonitor:
 
     ``truth`` maps the own blocks to the true image, where it is known. Rank 0 takes a sample every
     ``interval`` seconds, hands it to ``on_sample`` and stops the run once ``tolerance`` is met.
+    ``counts`` and ``history`` are those of the own blocks and of the run before it was cut.
     """
 
     def __init__(
@@ -80,6 +86,8 @@ class RunMonitor:
         tolerance: Tolerance,
         interval: float,
         on_sample: Callable[[Sample], None],
+        counts: Mapping[int, int] | None = None,
+        history: Sequence[Sample] = (),
     ) -> None:
         self._counters, self._reference, self._truth = counters, reference, truth
         self._tolerance, self._interval, self._on_sample = tolerance, interval, on_sample
@@ -88,14 +96,20 @@ class RunMonitor:
         self._end: float | None = None
         self._squares: dict[int, tuple[float, float, float, float]] = {}
         self._sums = np.zeros(SUMS)
-        self.counts: dict[int, int] = {}
+        self.counts: dict[int, int] = dict(counts or {})
         self.delays = np.zeros(LONGEST_DELAY + 1, np.int64)
-        self.history: list[Sample] = []
+        self.history: list[Sample] = list(history)
 
     def begin(self) -> None:
         """Set the clock to zero."""
         self._start = time.perf_counter()
         self._next = self._start + self._interval
+
+    @property
+    def seconds(self) -> float:
+        """How long the run goes on, with what was before."""
+        now = self._end or time.perf_counter()
+        return self._reference.seconds + now - self._start
 
     def end(self) -> None:
         """Stop the clock."""
@@ -146,11 +160,13 @@ class RunMonitor:
 
     def _sample_of(self, sums: NDArray[np.float64]) -> Sample:
         updates, _, G_square, step, x, error, delays = (float(value) for value in sums)
-        truth = self._reference.truth_square
+        before = self._reference
+        updates, delays = updates + before.updates, delays + before.delays
+        truth = before.truth_square
         return Sample(
             int(updates),
-            (self._end or time.perf_counter()) - self._start,
-            G_square / self._reference.G0_square if self._reference.G0_square else 0.0,
+            self.seconds,
+            G_square / before.G0_square if before.G0_square else 0.0,
             float(np.sqrt(max(step, 0.0) / x)) if x > 0 else float("inf"),
             snr_from_squares(truth, max(error, 0.0)) if truth else float("nan"),
             delays / updates if updates else 0.0,

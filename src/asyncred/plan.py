@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asyncred.checkpoint import read_block
 from asyncred.config import STARTS, InputError, RunConfig
 from asyncred.data import model_names, model_path
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
@@ -40,8 +41,8 @@ class Plan:
 
 def make_plan(config: RunConfig, ranks: int) -> Plan:
     """Check the whole input. Raises ValueError where it is at fault."""
-    asked = Asked(config.images, ranks, config.block, config.center)
-    problem = read_problem(config.problem, asked)
+    block = config.block or _block_before(config)
+    problem = read_problem(config.problem, Asked(config.images, ranks, block, config.center))
     _check_ranks(config, problem, ranks)
     most = problem.data.groups
     if config.minibatch is not None and config.minibatch > most:
@@ -50,7 +51,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         )
     if config.output.resolve() == config.problem.resolve():
         raise InputError(f"{config.output}: is the problem file, expected another name")
-    check_writable(config.output, overwrite=config.overwrite)
+    _check_files(config, stack=len(problem.images) > 1)
     if config.start not in STARTS:
         dtype = problem.data.dtype
         with read_start(Path(config.start), problem.grid, len(problem.images), dtype).file:
@@ -125,6 +126,33 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def checkpoint_of(path: Path | None, problem: Problem, index: int) -> Path | None:
+    """The file of one image's checkpoint: of a stack every image has its own."""
+    if path is None or len(problem.images) == 1:
+        return path
+    return path.with_name(f"{path.stem}.{index:06d}{path.suffix}")
+
+
+def _block_before(config: RunConfig) -> tuple[int, int] | None:
+    """The size of the blocks of the run that is resumed, if one is."""
+    if config.resume is None:
+        return None
+    if config.resume.exists():
+        return read_block(config.resume)
+    return None
+
+
+def _check_files(config: RunConfig, *, stack: bool) -> None:
+    """Whether all that is to be written can be. Raises ValueError."""
+    goes_on = stack and config.resume is not None and config.output.exists()
+    check_writable(config.output, overwrite=config.overwrite or goes_on)
+    checkpoint = config.checkpoint or config.resume
+    if checkpoint is not None:
+        check_writable(checkpoint, overwrite=config.resume is not None or config.overwrite)
+    if config.resume is not None and not stack and not config.resume.exists():
+        raise InputError(f"{config.resume}: no such checkpoint")
 
 
 def _start(config: RunConfig, problem: Problem) -> str:

@@ -6,21 +6,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from mpi4py import MPI
 
 from asyncred.async_red import async_red
+from asyncred.checkpoint import Head, Past, lay_out, write_part
 from asyncred.config import RunConfig
 from asyncred.denoiser import Denoiser
 from asyncred.instrument import SlowedRed, TimedDenoiser, TimedOperator, Times
+from asyncred.keeper import Keeper, KeptStop
 from asyncred.monitor import SUMS, Reference, RunMonitor, Sample, Tolerance
 from asyncred.operators import Image
 from asyncred.placement import Placement
 from asyncred.plan import Plan
 from asyncred.red import RedOperator
-from asyncred.sampling import EpochOrder, FullBatch, RandomRows, UniformOrder
+from asyncred.result import SAMPLES, thinned
+from asyncred.sampling import EpochOrder, FullBatch, Minibatch, Order, RandomRows, UniformOrder
 from asyncred.serial_red import LocalImage, bc_red, gm_red
 from asyncred.shared import Counters, SharedImage
 from asyncred.stopping import AsyncStop, Reason, Signals, SyncStop
@@ -47,6 +51,8 @@ class Job:
     comm: MPI.Intracomm
     plan: Plan
     placement: Placement
+    index: int
+    """Which image of the problem."""
     term: ImageTerm
     D: Denoiser
     truth: Mapping[int, Image]
@@ -54,6 +60,12 @@ class Job:
     """The image's values for black and white."""
     seconds: float
     """The time limit."""
+    past: Past
+    """What was done before the run was cut."""
+    resumed: Mapping[int, Image] | None = None
+    """The own blocks where it was cut."""
+    checkpoint: Path | None = None
+    """Where to put it down."""
 
     @property
     def own(self) -> list[int]:
@@ -97,6 +109,7 @@ def reconstruct(job: Job, signals: Signals, show: Callable[[Sample], None]) -> O
         counters = stack.enter_context(Counters(job.comm, sums=SUMS))
         x = stack.enter_context(_image(job, G, counters))
         reference = _reference(job, x)
+        past = job.past
         monitor = RunMonitor(
             counters,
             reference,
@@ -104,8 +117,12 @@ def reconstruct(job: Job, signals: Signals, show: Callable[[Sample], None]) -> O
             tolerance=Tolerance(job.config.tol, job.config.tol_distance),
             interval=job.config.report,
             on_sample=show,
+            counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
+            history=past.history,
         )
-        reason, drifts = _iterate(job, G, x, counters, monitor, signals, times)
+        drifts = list(past.drifts)
+        keeper = _keeper(job, x, counters, monitor, reference, drifts)
+        reason = _iterate(job, G, x, counters, monitor, signals, times, keeper, drifts)
         kept = replace(times)  # the last distance is no part of the loop
         _close_history(job, x, monitor, reference, reason)
         if job.comm.rank == 0:
@@ -124,7 +141,8 @@ def legs(config: RunConfig, blocks: int, *, coupled: bool) -> list[int]:
 @contextmanager
 def _image(job: Job, G: RedOperator, counters: Counters) -> Iterator[AnyImage]:
     """x in the form that the method works on. Collective."""
-    grid, x0, dtype = G.grid, job.term.x0, job.plan.problem.data.dtype
+    grid, dtype = G.grid, job.plan.problem.data.dtype
+    x0 = job.term.x0 if job.resumed is None else job.resumed
     if job.config.method in ("gm", "bc"):
         whole = np.zeros(grid.shape, dtype)
         for i, block in x0.items():
@@ -149,8 +167,16 @@ def _reference(job: Job, x: AnyImage) -> Reference:
     """||G(x0)||^2 and ||truth||^2. Collective."""
     truth = sum(float(np.sum(np.square(np.abs(block)))) for block in job.truth.values())
     total = job.comm.allreduce(truth)
-    problem = job.plan.problem
-    return Reference(len(problem.grid), _G_square(job, x), total if problem.has_truth else None)
+    problem, past = job.plan.problem, job.past
+    delays = int(past.delays @ np.arange(past.delays.size))
+    return Reference(
+        len(problem.grid),
+        _G_square(job, x) if past.G0_square is None else past.G0_square,
+        total if problem.has_truth else None,
+        past.updates,
+        past.seconds,
+        delays,
+    )
 
 
 def _G_square(job: Job, x: AnyImage) -> float:
@@ -170,49 +196,113 @@ def _iterate(
     monitor: RunMonitor,
     signals: Signals,
     times: Times,
-) -> tuple[Reason, list[float]]:
-    """Run the algorithm on this rank. Collective.
+    keeper: Keeper | None,
+    drifts: list[float],
+) -> Reason:
+    """Run the algorithm on this rank; why all ranks stopped. Collective.
 
-    Why all ranks stopped, and the drift of the residual at each renewal.
+    The drift of the residual at each renewal goes into ``drifts``.
     """
     config, comm, own, coupling = job.config, job.comm, job.own, job.term.coupling
-    seeds = [[config.seed, comm.rank, purpose] for purpose in (0, 1)]
-    order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, seeds[0])
-    minibatch = FullBatch() if config.minibatch is None else RandomRows(config.minibatch, seeds[1])
-    step = choose_step(config, job.term.A, job.placement, tau=job.plan.tau)
+    order, minibatch = _choices(job)
+    step = choose_step(config, job.term.A, job.placement, tau=job.plan.tau, past=job.past)
+    at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
     comm.Barrier()  # all clocks start together
-    stop = _stop(job, counters, signals)
+    stop = _stop(job, counters, signals, job.past.updates // at_once)
+    asked = KeptStop(stop, keeper) if keeper else stop
     times.reset()
     monitor.begin()
-    loop, reason, drifts = 0.0, Reason.BUDGET, []
-    at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
-    for leg in legs(config, len(G.grid), coupled=coupling is not None):
+    loop, reason = 0.0, Reason.BUDGET
+    everything = legs(config, len(G.grid), coupled=coupling is not None)
+    for leg in [leg for leg in everything if leg > job.past.updates]:
         stop.until(-(-leg // at_once))
         start = time.perf_counter()
         ALGORITHMS[config.method](
-            G, x, order=order, minibatch=minibatch, step=step, stop=stop, monitor=monitor
+            G, x, order=order, minibatch=minibatch, step=step, stop=asked, monitor=monitor
         )
         loop += time.perf_counter() - start
         reason = Reason(comm.allreduce(int(stop.reason or 0), MPI.MAX))
+        if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
+            keeper.finish()  # with the residual that the next update would have read
         if coupling:
             drifts.append(coupling.refresh({i: x.block(i) for i in own}))
         if reason is not Reason.BUDGET:
             break
     times.loop = loop
-    return reason, drifts
+    return reason
 
 
-def _stop(job: Job, counters: Counters, signals: Signals) -> AsyncStop | SyncStop:
+def _choices(job: Job) -> tuple[Order, Minibatch]:
+    """Which block comes next on this rank, and which measurements."""
+    config, own = job.config, job.own
+    done = int(job.past.per_block[own].sum())
+    seeds = [[config.seed, job.comm.rank, purpose] for purpose in (0, 1)]
+    order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, seeds[0], done)
+    if config.minibatch is None:
+        return order, FullBatch()
+    return order, RandomRows(config.minibatch, seeds[1], done)
+
+
+def _stop(job: Job, counters: Counters, signals: Signals, done: int) -> AsyncStop | SyncStop:
     """What stops this rank; its budget is told later."""
+    seconds = job.seconds
     if job.config.method == "sync":
-        return SyncStop(job.comm, counters, updates=0, seconds=job.seconds, signalled=signals)
+        return SyncStop(
+            job.comm, counters, updates=0, seconds=seconds, signalled=signals, done=done
+        )
     return AsyncStop(
         counters,
         updates=0,
         most=max(CLAIM, len(job.own)),
-        seconds=job.seconds,
+        seconds=seconds,
         signalled=signals,
+        done=done,
     )
+
+
+def _keeper(
+    job: Job,
+    x: AnyImage,
+    counters: Counters,
+    monitor: RunMonitor,
+    reference: Reference,
+    drifts: list[float],
+) -> Keeper | None:
+    """What writes checkpoints, if any are wanted. Collective."""
+    if job.checkpoint is None:
+        return None
+    problem, comm, coupling = job.plan.problem, job.comm, job.term.coupling
+    head = Head(
+        problem.grid,
+        problem.data.dtype,
+        coupling.shape if coupling else None,
+        comm.size,
+        job.config.as_json(),
+        job.plan.sha256,
+        job.index,
+        reference.G0_square,
+    )
+    before = job.past.delays if comm.rank == 0 else 0
+
+    def lay_out_file(path: Path) -> None:
+        kept = thinned(len(monitor.history), SAMPLES)
+        history = [monitor.history[k] for k in kept]
+        past = replace(job.past, history=history, drifts=drifts, seconds=monitor.seconds)
+        lay_out(path, head, past)
+
+    def add_part(path: Path) -> None:
+        write_part(
+            path,
+            comm.rank,
+            problem.grid,
+            {i: x.block(i) for i in job.own},
+            monitor.counts,
+            monitor.delays + before,
+            coupling.residual() if coupling else None,
+        )
+
+    seconds = 60 * job.config.checkpoint_every
+    return Keeper(counters, job.checkpoint, seconds, lay_out=lay_out_file, add_part=add_part)
 
 
 def _close_history(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from asyncred.config import RunConfig
@@ -43,32 +45,25 @@ def _stack(images: int) -> str:
     return f", {images} images" if images > 1 else ""
 
 
-def say_image(row: int, images: int, index: int, record: Record) -> None:
-    """What came of one image of a stack."""
-    last = record.history[-1]
-    print(
-        f"image {index} ({row + 1} of {images}): stopped by {record.stopped} after {last.updates} "
-        f"updates in {last.seconds:.1f} s, step {last.step:.1e}"
-        + (f", SNR {last.snr:.2f} dB" if last.snr == last.snr else ""),
-        flush=True,
-    )
-
-
-def say_end(output: Path, record: Record) -> None:
-    """What came of it."""
-    last = record.history[-1]
-    rest = max(times.rest for times in record.times)
-    print(
-        f"stopped by {record.stopped} after {last.updates} updates in "
-        f"{last.seconds:.1f} s: {last.updates / last.seconds:.1f} updates/s, mean delay "
-        f"{last.delay:.2f}, {100 * rest:.1f} % of the time outside denoiser and data gradient\n"
-        f"distance ||G||^2/||G0||^2 {last.distance:.2e}, step of the last epoch {last.step:.1e}"
-        + (f", SNR {last.snr:.2f} dB" if last.snr == last.snr else "")
-        + f"\nwrote {output}",
-        flush=True,
-    )
+def say_image(images: Sequence[int], row: int, record: Record, put_down: Path | None) -> None:
+    """What came of one of the images, and where it was put down if that was before its end."""
+    last, rest = record.history[-1], max(times.rest for times in record.times)
+    ending = f"stopped by {record.stopped} after {last.updates} updates in {last.seconds:.1f} s"
+    quality = f", SNR {last.snr:.2f} dB" if last.snr == last.snr else ""
+    step = f"step of the last epoch {last.step:.1e}"
+    if len(images) > 1:
+        print(f"image {images[row]} ({row + 1} of {len(images)}): {ending}, {step}{quality}")
+    else:
+        print(
+            f"{ending}: {last.updates / last.seconds:.1f} updates/s, mean delay {last.delay:.2f}, "
+            f"{100 * rest:.1f} % of the time outside denoiser and data gradient\n"
+            f"distance ||G||^2/||G0||^2 {last.distance:.2e}, {step}{quality}"
+        )
     if record.stopped == "diverged":
-        print("diverged: x is not finite; try a smaller --step or --tau", flush=True)
+        print("diverged: x is not finite; try a smaller --step or --tau")
+    if put_down:
+        print(f"wrote {put_down}: --resume goes on from it")
+    sys.stdout.flush()
 
 
 def summary(result: Result) -> str:

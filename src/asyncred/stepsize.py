@@ -97,11 +97,14 @@ class DecayingStep:
 
     The diminishing steps of stochastic approximation (Robbins, Monro 1951): with a constant step
     minibatches bring x only near the fixed point, at a distance that grows with the step.
+    ``updates`` of each block were made before.
     """
 
-    def __init__(self, step: Step, *, epochs: float) -> None:
+    def __init__(
+        self, step: Step, *, epochs: float, updates: Mapping[int, int] | None = None
+    ) -> None:
         self._step, self._epochs = step, epochs
-        self._updates: Counter[int] = Counter()
+        self._updates = Counter(updates)
 
     def __call__(self, i: int, delay: int) -> float:
         """Return the other step's gamma / (1 + e / epochs)."""

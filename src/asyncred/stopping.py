@@ -29,8 +29,9 @@ class Reason(enum.IntEnum):
 class AsyncStop:
     """Asked before every update of this rank.
 
-    ``updates`` is the budget of the whole run, ``most`` how much of it one rank claims at once,
-    ``seconds`` the time limit (inf: none), ``signalled`` tells of a signal at this rank.
+    ``updates`` is the budget of the whole run, ``done`` of it were before, ``most`` is how much of
+    it one rank claims at once, ``seconds`` the time limit (inf: none), ``signalled`` tells of a
+    signal at this rank.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class AsyncStop:
         most: int,
         seconds: float,
         signalled: Callable[[], bool],
+        done: int = 0,
     ) -> None:
         self._counters, self._updates, self._most = counters, updates, most
+        self._done = done
         self._deadline = time.monotonic() + seconds
         self._signalled = signalled
         self._claimed = 0
@@ -60,7 +63,7 @@ class AsyncStop:
 
     def until(self, updates: int) -> None:
         """Go on, to another budget. Collective: every rank has stopped for want of budget."""
-        self._counters.settle(self._updates)
+        self._counters.settle(max(self._updates, self._done))
         self._updates, self._claimed, self.reason = updates, 0, None
 
     def _early(self) -> Reason | None:
@@ -75,7 +78,8 @@ class AsyncStop:
 class SyncStop:
     """The same for algorithms that go in rounds of one update a rank. Collective over ``comm``.
 
-    The budget is met to the round: up to ``comm.size - 1`` updates more than asked.
+    The budget is met to the round: up to ``comm.size - 1`` updates more than asked; ``done`` were
+    before.
     """
 
     def __init__(
@@ -86,9 +90,10 @@ class SyncStop:
         updates: int,
         seconds: float,
         signalled: Callable[[], bool],
+        done: int = 0,
     ) -> None:
         self._comm, self._counters = comm, counters
-        self._updates, self._done = updates, 0
+        self._updates, self._done = updates, done
         self._deadline = time.monotonic() + seconds
         self._signalled = signalled
         self.reason: Reason | None = None

@@ -15,6 +15,7 @@ import numpy as np
 
 from mpi4py import MPI
 
+from asyncred.checkpoint import Past
 from asyncred.collective import on_all
 from asyncred.config import STARTS, RunConfig
 from asyncred.coupling import STARTS as COUPLED_STARTS
@@ -131,13 +132,20 @@ def own_groups(data: CoupledData, comm: MPI.Intracomm) -> range:
     return range(first, last)
 
 
-def choose_step(config: RunConfig, A: Operator, placement: Placement, *, tau: float) -> Step:
+def choose_step(
+    config: RunConfig, A: Operator, placement: Placement, *, tau: float, past: Past
+) -> Step:
     """The step of a configuration, from the norms of the own blocks and of A."""
-    step = _constant_step(config, A, placement, tau)
-    return step if config.decay is None else DecayingStep(step, epochs=config.decay)
+    step = _constant_step(config, A, placement, tau, past)
+    if config.decay is None:
+        return step
+    counts = {i: int(past.per_block[i]) for i in placement.own}
+    return DecayingStep(step, epochs=config.decay, updates=counts)
 
 
-def _constant_step(config: RunConfig, A: Operator, placement: Placement, tau: float) -> Step:
+def _constant_step(
+    config: RunConfig, A: Operator, placement: Placement, tau: float, past: Past
+) -> Step:
     if not isinstance(config.step, str):
         return FixedStep(config.step)
     b, ranks = len(placement.owner), len(placement.hosts)
@@ -149,5 +157,5 @@ def _constant_step(config: RunConfig, A: Operator, placement: Placement, tau: fl
         L = {i: min(coupling, together * L_i) for i, L_i in L.items()}
     if config.step == "safe":
         L = {i: max(coupling, L_i) for i, L_i in L.items()}
-        return SafeStep(L, tau=tau, b=b, delay_bound=ranks - 1)
+        return SafeStep(L, tau=tau, b=b, delay_bound=max(ranks - 1, past.longest_delay))
     return AdaptiveStep(L, tau=tau, b=b, coupling=coupling)

@@ -31,8 +31,8 @@ class Asked:
     """Of a stack, the first and the last but one; None for all."""
     ranks: int = 1
     """How many will share the blocks, where their size is left open."""
-    block: int | None = None
-    """Side of the blocks, where the file says none."""
+    block: int | tuple[int, int] | None = None
+    """Side or sides of the blocks, where the file says none."""
     center: float | None = None
     """The bin, from 0, that sees the rotation axis, where the file says none."""
 
@@ -78,6 +78,8 @@ def block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
         4, 2 * asked.ranks
     ):
         side = -(-side * 3 // 4)
+    if isinstance(asked.block, tuple):
+        return asked.block
     side = asked.block or side
     return min(side, height), min(side, width)
 

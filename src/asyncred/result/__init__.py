@@ -17,13 +17,14 @@ All datasets have their place in the file before an image is in it (``asyncred.f
 a stack can be read, and what is flagged complete is, at any moment and whenever the job dies.
 """
 
-from asyncred.result.reading import Result, read_result, read_start
+from asyncred.result.reading import Result, read_completed, read_result, read_start
 from asyncred.result.writing import (
     SAMPLES,
     Layout,
     Record,
     ResultFile,
     create_result,
+    thinned,
     write_result,
 )
 
@@ -34,7 +35,9 @@ __all__ = [
     "Result",
     "ResultFile",
     "create_result",
+    "read_completed",
     "read_result",
     "read_start",
+    "thinned",
     "write_result",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,17 @@ def _read(path: Path, file: h5py.File, row: int) -> Result:
         np.column_stack([entry["timing"][name][row] for name in TIMES]),
         provenance,
     )
+
+
+def read_completed(path: Path, images: Sequence[int]) -> list[bool]:
+    """Which images a result holds already. Raises ValueError where it is of other images."""
+    with open_hdf5(path) as file:
+        if "entry/images" not in file or "entry/complete" not in file:
+            raise ValueError(f"{path}: /entry/images is missing, expected a result to go on with")
+        found = file["entry/images"][:].tolist()
+        if found != list(images):
+            raise ValueError(f"{path}: holds images {found}, expected {list(images)}")
+        return [bool(flag) for flag in file["entry/complete"][:]]
 
 
 def read_start(

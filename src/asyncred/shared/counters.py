@@ -16,13 +16,13 @@ _ANNOUNCED_TO = 16
 
 
 class Counters(Window):
-    """Per-rank numbers: a stop flag, the budget, the updates of each rank, running sums.
+    """Per-rank numbers: flags, the budget, the updates of each rank, running sums.
 
     Every rank holds one slot. Updates are announced by their author, not asked for, so that a
     delay is counted without a remote read. Collective over ``comm``.
     """
 
-    _STOP, _CLAIMED, _SUMS = 0, 1, 2
+    _STOP, _CLAIMED, _CHECKPOINT, _PARTS, _SUMS = range(5)
 
     def __init__(self, comm: MPI.Intracomm, *, sums: int) -> None:
         self._table = self._SUMS + sums
@@ -97,6 +97,28 @@ class Counters(Window):
     def stop_reason(self) -> int:
         """0, or why somebody asked all to stop."""
         return int(self._get(self.comm.rank, self._STOP, 1)[0])
+
+    def ask_checkpoint(self, number: int) -> None:
+        """Ask every rank for its part of a checkpoint; numbers count from 1."""
+        flag = np.array([float(number)])
+        for rank in range(self.comm.size):
+            self._replace(flag, rank, self._CHECKPOINT)
+        self.win.Flush_all()
+
+    def checkpoint_asked(self) -> int:
+        """The number of the last checkpoint that was asked for, 0 if none was."""
+        return int(self._get(self.comm.rank, self._CHECKPOINT, 1)[0])
+
+    def count_part(self) -> int:
+        """Count one part of a checkpoint as written; how many were, this one included."""
+        one, before = np.ones(1), np.zeros(1)
+        self.win.Fetch_and_op(one, before, 0, self._PARTS, MPI.SUM)
+        self.win.Flush(0)
+        return int(before[0]) + 1
+
+    def parts(self) -> int:
+        """How many parts of checkpoints were written."""
+        return int(self._get(0, self._PARTS, 1)[0])
 
     def _replace(self, values: NDArray[np.float64], rank: int, where: int) -> None:
         self.win.Accumulate(values, rank, (where, values.size, MPI.DOUBLE), MPI.REPLACE)

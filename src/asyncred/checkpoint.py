@@ -1,0 +1,218 @@
+"""A run put down on disk, to be taken up again by any number of ranks.
+
+/          attrs format = "asyncred-checkpoint", version = 1, parameters (JSON), input_sha256, image
+           (which of the problem), block = [bh, bw], ranks, seconds, G0_square
+/x         float32 or complex64 [H, W]
+/r         float32 [groups, length]: the residual A x - y, where A couples the blocks
+/per_block int64 [b]: updates of each block
+/delays    int64 [ranks, D]: histogram of each rank's delays
+/history   float64 [S, columns], /drifts float64 [R]
+
+Block order, minibatches and decaying steps follow from the counts (``asyncred.sampling``). Every
+rank writes its own part between two of its updates, so x and r of different ranks are of different
+moments; one rank alone writes a state that is exact, and goes on from it bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import h5py
+
+from asyncred.files import InPlace, open_hdf5, reserve
+from asyncred.grid import BlockGrid
+from asyncred.monitor import LONGEST_DELAY, Sample
+from asyncred.operators import Image
+from asyncred.problem.fields import node, string
+
+FORMAT, VERSION = "asyncred-checkpoint", 1
+NAMES = ("x", "r", "per_block", "delays", "history", "drifts")
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was done before, of all ranks."""
+
+    per_block: NDArray[np.int64]
+    delays: NDArray[np.int64]
+    history: list[Sample] = field(default_factory=list)
+    drifts: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    G0_square: float | None = None
+    """||G||^2 of the start."""
+    ranks: int = 0
+
+    @classmethod
+    def nothing(cls, blocks: int) -> Past:
+        """Of a run that begins."""
+        return cls(np.zeros(blocks, np.int64), np.zeros(LONGEST_DELAY + 1, np.int64))
+
+    @property
+    def updates(self) -> int:
+        """Of all blocks."""
+        return int(self.per_block.sum())
+
+    @property
+    def longest_delay(self) -> int:
+        """In updates, as far as the histogram counts them."""
+        return int(np.flatnonzero(self.delays).max(initial=0))
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is the same in all checkpoints of a run."""
+
+    grid: BlockGrid
+    dtype: type[np.generic]
+    residual: tuple[int, int] | None
+    """Groups and length of r."""
+    ranks: int
+    parameters: Mapping[str, Any]
+    input_sha256: str
+    image: int
+    G0_square: float
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the last one is kept."""
+    return path.with_name(f"{path.name}.previous")
+
+
+def lay_out(path: Path, head: Head, past: Past) -> None:
+    """A checkpoint that says what rank 0 knows; x, r, counts and delays have their place in it."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"format": FORMAT, "version": VERSION, "image": head.image})
+        file.attrs.update({"parameters": json.dumps(dict(head.parameters))})
+        file.attrs.update({"input_sha256": head.input_sha256, "ranks": head.ranks})
+        file.attrs["block"] = head.grid.block_shape
+        file.attrs.update({"seconds": past.seconds, "G0_square": head.G0_square})
+        rows = [[getattr(sample, name) for name in Sample.names()] for sample in past.history]
+        file["history"] = np.reshape(rows, (-1, len(Sample.names()))).astype(np.float64)
+        file["drifts"] = np.array(past.drifts, np.float64)
+        reserve(file, "x", head.grid.shape, head.dtype)
+        if head.residual:
+            reserve(file, "r", head.residual, np.float32)
+        reserve(file, "per_block", (len(head.grid),), np.int64, 0)
+        reserve(file, "delays", (head.ranks, LONGEST_DELAY + 1), np.int64, 0)
+
+
+def write_part(
+    path: Path,
+    rank: int,
+    grid: BlockGrid,
+    x: Mapping[int, Image],
+    counts: Mapping[int, int],
+    delays: NDArray[np.int64],
+    residual: tuple[int, NDArray[np.float32]] | None,
+) -> None:
+    """What one rank adds; on disk on return. ``residual``: the first of its groups, and r there."""
+    with InPlace(path, NAMES) as file:
+        for i, block in x.items():
+            file.put_region("x", (), grid.block(i), block)
+            file.put("per_block", (i,), np.array(counts.get(i, 0)))
+        file.put("delays", (rank,), delays)
+        if residual and len(residual[1]):
+            file.put("r", (residual[0],), residual[1])
+        file.sync()
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Make a complete checkpoint the last one, and keep the one before it; one always is there."""
+    if path.exists():
+        link = path.with_name(f".{path.name}.link")
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+        link.replace(previous(path))
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """The parameters of the run, those that were set. Raises ValueError."""
+    with _open(path) as file:
+        found: dict[str, Any] = json.loads(string(file, "parameters") or "{}")
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def read_block(path: Path) -> tuple[int, int]:
+    """The size of the blocks. Raises ValueError."""
+    with _open(path) as file:
+        height, width = file.attrs["block"]
+        return int(height), int(width)
+
+
+def read_past(
+    path: Path, *, grid: BlockGrid, image: int, input_sha256: str, dtype: type[np.generic]
+) -> Past:
+    """What was done before. Raises ValueError where it belongs to another problem."""
+    with _open(path) as file:
+        x = node(path, file, "x", h5py.Dataset)
+        counts = node(path, file, "per_block", h5py.Dataset)[()]
+        if string(file, "input_sha256") != input_sha256:
+            raise ValueError(f"{path}: of another problem file (its sha256 differs)")
+        if (x.shape, x.dtype) != (grid.shape, np.dtype(dtype)):
+            raise ValueError(
+                f"{path}: /x is {x.dtype} {list(x.shape)}, expected {np.dtype(dtype)} "
+                f"{list(grid.shape)}"
+            )
+        if file.attrs["image"] != image:
+            raise ValueError(f"{path}: of image {file.attrs['image']}, expected {image}")
+        if counts.shape != (len(grid),):
+            raise ValueError(
+                f"{path}: of {counts.size} blocks, expected {len(grid)}: "
+                f"the size of the blocks must not change"
+            )
+        columns = (int, *(float,) * (len(Sample.names()) - 1))
+        history = [
+            Sample(*(kind(value) for kind, value in zip(columns, row, strict=True)))
+            for row in file["history"][()]
+        ]
+        return Past(
+            counts,
+            file["delays"][()].sum(axis=0),
+            history,
+            file["drifts"][()].tolist(),
+            float(file.attrs["seconds"]),
+            float(file.attrs["G0_square"]),
+            int(file.attrs["ranks"]),
+        )
+
+
+def read_blocks(path: Path, grid: BlockGrid, own: list[int]) -> dict[int, Image]:
+    """x of some blocks. Raises ValueError where it is not finite."""
+    with _open(path) as file:
+        blocks = {i: file["x"][grid.block(i)] for i in own}
+    for i, block in blocks.items():
+        if not np.isfinite(block).all():
+            raise ValueError(f"{path}: /x: block {i} holds NaN or Inf, expected finite numbers")
+    return blocks
+
+
+def read_residual(path: Path, groups: range) -> NDArray[np.float32]:
+    """r of some groups, float32 [groups, length]."""
+    with _open(path) as file:
+        r: NDArray[np.float32] = file["r"][groups.start : groups.stop]
+    return r
+
+
+def _open(path: Path) -> h5py.File:
+    file = open_hdf5(path)
+    found = string(file, "format"), file.attrs.get("version")
+    if found != (FORMAT, VERSION):
+        raise ValueError(
+            f"{path}: attributes format, version are {found[0]!r}, {found[1]}, "
+            f"expected {FORMAT!r}, {VERSION}"
+        )
+    return file

@@ -1,0 +1,204 @@
+"""Runs that are cut and go on: on other numbers of ranks, bit for bit on one, after any death."""
+
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import h5py
+
+from asyncred.checkpoint import previous, read_past
+from asyncred.metrics import snr
+from asyncred.problem import read_problem
+from asyncred.result import read_result
+from launch import end, find_mpirun, mpirun, start
+
+ASYNCRED = (sys.executable, "-m", "asyncred")
+TV = ("--denoiser", "tv", "--sigma", "5")
+pytestmark = pytest.mark.ranks
+
+
+def simulate(kind, path, *flags):
+    done = mpirun(1, *ASYNCRED, "simulate", kind, path, *flags, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ct") / "ct.h5"
+    return simulate("ct", path, "--size", "64", "--block", "16", "--views", "30")
+
+
+@pytest.fixture(scope="module")
+def cs(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cs") / "cs.h5"
+    return simulate("cs", path, "--size", "64", "--block", "16", "--ratio", "1.5")
+
+
+def run(ranks, problem, output, *flags, code=0):
+    command = [*ASYNCRED, "run", problem, "-o", output, *TV, "--threads", "1", *flags]
+    done = mpirun(ranks, *command, timeout=120)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),
+        ("--order", "uniform"),
+        ("--minibatch", "10", "--decay", "3"),
+        ("--method", "bc", "--step", "safe"),
+        ("--method", "sync"),
+        ("--method", "gm", "--updates", "64"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("kind", ["ct", "cs"])
+def test_one_rank_goes_on_bit_for_bit(kind, flags, ct, cs, tmp_path):
+    problem = {"ct": ct, "cs": cs}[kind]
+    if kind == "ct":
+        flags = (*flags, "--refresh", "0")
+    half, whole = ("32", "64") if "gm" in flags else ("21", "42")
+    kept = tmp_path / "c.h5"
+    run(1, problem, tmp_path / "whole.h5", *flags, "--updates", whole)
+    run(1, problem, tmp_path / "half.h5", *flags, "--updates", half, "--checkpoint", kept)
+    run(1, problem, tmp_path / "rest.h5", *flags, "--updates", whole, "--resume", kept)
+    expected, found = (read_result(tmp_path / name) for name in ("whole.h5", "rest.h5"))
+    np.testing.assert_array_equal(found.image, expected.image)
+    np.testing.assert_array_equal(found.per_block, expected.per_block)
+    np.testing.assert_array_equal(found.start, expected.start)
+    assert found.column("updates")[-1] == found.delays.sum() == int(whole)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["ct", "cs"])
+def test_any_number_of_ranks_goes_on(kind, ranks, ct, cs, tmp_path):
+    """Cut by the time limit on four ranks; the parameters are the checkpoint's."""
+    problem, kept = {"ct": ct, "cs": cs}[kind], tmp_path / "c.h5"
+    limits = ("--max-time", "0.3", "--epochs", "150", "--report", "0.05")
+    flags = (*limits, "--tau", "0.2", "--checkpoint", kept)
+    said = run(4, problem, tmp_path / "r.h5", *flags, code=75)
+    assert f"wrote {kept}: --resume goes on from it" in said
+    assert not (tmp_path / "r.h5").exists()
+    grid = read_problem(problem).grid
+    with h5py.File(kept) as file:
+        sha = file.attrs["input_sha256"]
+    past = read_past(kept, grid=grid, image=0, input_sha256=sha, dtype=np.float32)
+    assert 0 < past.updates == past.delays.sum() < 16 * 150
+    command = [*ASYNCRED, "run", "--resume", kept, "--max-time", "60"]
+    done = mpirun(ranks, *command, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = read_result(tmp_path / "r.h5")
+    assert found.complete and found.column("updates")[-1] == found.per_block.sum() == 16 * 150
+    assert (np.diff(found.column("seconds")) >= 0).all()
+    assert found.column("updates")[0] < past.updates  # the history is that of both
+    uncut = tmp_path / "uncut.h5"
+    run(2, problem, uncut, "--epochs", "150", "--tau", "0.2")
+    expected = read_result(uncut)
+    assert abs(snr(found.truth, found.image) - snr(expected.truth, expected.image)) < 0.05
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_puts_the_run_down(number, ct, tmp_path):
+    output, kept = tmp_path / "r.h5", tmp_path / "c.h5"
+    command = ["run", ct, "-o", output, *TV, "--epochs", "100000", "--checkpoint", kept]
+    job = start([find_mpirun(), "-n", "2", *ASYNCRED, *command, "--checkpoint-every", "0.002"])
+    try:
+        wait(previous(kept).exists, job)
+        job.send_signal(number)
+        said, _ = job.communicate(timeout=30)
+    finally:
+        if job.poll() is None:
+            end(job)
+    assert job.returncode == 75 and "stopped by signal" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.h5", "c.h5.previous"]
+
+
+def wait(condition, job):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline and job.poll() is None, job.communicate()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_killed_run_goes_on(attempt, ct, tmp_path):
+    """SIGKILL to all ranks at once, at a moment of its own; the last checkpoint is whole."""
+    kept, output = tmp_path / "c.h5", tmp_path / "r.h5"
+    flags = ("--epochs", "100000", "--checkpoint", kept, "--checkpoint-every", "0.0005")
+    command = ["run", ct, "-o", output, *TV, *flags]
+    job = start([find_mpirun(), "-n", "3", *ASYNCRED, *command])
+    try:
+        wait(previous(kept).exists, job)
+        time.sleep(np.random.default_rng(attempt).uniform(0, 0.3))
+        os.killpg(job.pid, signal.SIGKILL)
+        job.communicate(timeout=30)
+    finally:
+        if job.poll() is None:
+            end(job)
+    done = mpirun(2, *ASYNCRED, "run", "--resume", kept, "--tol", "1e-4", timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert read_result(output).complete
+    assert not list(tmp_path.glob(".*.part")), list(tmp_path.iterdir())
+
+
+def test_a_stack_goes_on_where_it_was_cut(ct, tmp_path):
+    """Images that are complete are left alone; the one in flight goes on from its checkpoint."""
+    stack, kept, output = tmp_path / "stack.h5", tmp_path / "c.h5", tmp_path / "r.h5"
+    with h5py.File(ct) as source, h5py.File(stack, "w") as file:
+        for name in source:
+            source.copy(name, file)
+        file.attrs.update(source.attrs)
+        for key in ("measurements/y", "truth"):
+            values = file[key][:]
+            del file[key]
+            file[key] = np.stack([values] * 3)
+    flags = ("--epochs", "100", "--checkpoint", kept)
+    job = start([find_mpirun(), "-n", "2", *ASYNCRED, "run", stack, "-o", output, *TV, *flags])
+    try:
+        wait(lambda: output.exists() and read_result(output).complete, job)
+        job.send_signal(signal.SIGUSR1)
+        job.communicate(timeout=30)
+    finally:
+        if job.poll() is None:
+            end(job)
+    assert job.returncode == 75
+    before = read_result(output)
+    assert before.completed.tolist() == [True, False, False]
+    cut = [path.name for path in tmp_path.glob("c.*.h5")]
+    assert cut in (["c.000001.h5"], ["c.000000.h5"])
+    run(1, stack, output, "--epochs", "100", "--resume", kept)
+    after = [read_result(output, k) for k in range(3)]
+    assert after[0].completed.all() and not list(tmp_path.glob("c.*.h5*"))
+    np.testing.assert_array_equal(after[0].image, before.image)
+    for found in after:
+        assert found.per_block.sum() == 1600
+        assert abs(snr(found.truth, found.image) - snr(found.truth, before.image)) < 0.05
+
+
+def refused(command):
+    done = mpirun(2, *ASYNCRED, "run", *command, timeout=60)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_what_cannot_be_resumed(ct, cs, tmp_path):
+    kept = tmp_path / "c.h5"
+    run(2, ct, tmp_path / "r.h5", "--updates", "32", "--checkpoint", kept)
+    other = ["-o", tmp_path / "o.h5", "--resume", kept]
+    assert "c.h5: of another problem file" in refused([cs, *other])
+    assert "expected 'asyncred-checkpoint', 1" in refused([ct, *other[:-1], ct])
+    assert "none.h5: no such checkpoint" in refused([ct, *other[:-1], tmp_path / "none.h5"])
+    assert "c.h5: exists" in refused([ct, *other[:-2], "--checkpoint", kept])
+    assert "of 16 blocks, expected 4" in refused([ct, *other, "--block", "32"])
+    with h5py.File(kept, "r+") as file:
+        file["x"][3, 4] = np.nan
+    assert "/x: block 0 holds NaN" in refused([ct, *other])
+    assert not (tmp_path / "o.h5").exists()
