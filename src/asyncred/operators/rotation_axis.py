@@ -92,7 +92,7 @@ def opposing(angles: Numbers) -> Pairs:
 def half_turn(angles: Numbers) -> NDArray[np.int64]:
     """The views of the first half turn, in order; none where a part of it was not measured."""
     order = np.argsort(angles)
-    kept = order[angles[order] - angles[order[0]] < np.pi * (1 - 1e-6)]
+    kept: NDArray[np.int64] = order[angles[order] - angles[order[0]] < np.pi * (1 - 1e-6)]
     gaps = np.diff(angles[kept], append=angles[kept[0]] + np.pi)
     return kept if gaps.max() <= 2.5 * np.pi / kept.size else kept[:0]
 
