@@ -45,7 +45,7 @@ class Frames:
         ends = np.flatnonzero(np.diff(numbers) != 1) + 1
         runs = [run for run in np.split(numbers, ends) if run.size]
         parts = [np.asarray(dataset[run[0] : run[-1] + 1, row], np.float32) for run in runs]
-        return np.concatenate(parts)
+        return np.concatenate([np.empty((0, dataset.shape[2]), np.float32), *parts])
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Counts:
     """Views, rows, columns."""
     projections: Frames
     white: Frames | None
-    """None: the projections are transmissions already."""
+    """None: the projections are transmissions already, whatever dark fields there are."""
     dark: Frames | None
     """None: 0."""
 
@@ -92,9 +92,10 @@ class Counts:
     def _fields(self, file: h5py.File, row: int) -> tuple[Array, Array]:
         """Dark, and white less dark, float32 [columns]."""
         zero, one = np.zeros(self.shape[2], np.float32), np.ones(self.shape[2], np.float32)
+        if self.white is None:
+            return zero, one
         dark = zero if self.dark is None else self._mean(file, self.dark, row)
-        white = one if self.white is None else self._mean(file, self.white, row)
-        return dark, white - dark
+        return dark, self._mean(file, self.white, row) - dark
 
     def _mean(self, file: h5py.File, frames: Frames, row: int) -> Array:
         fields = frames.row(file, row)
