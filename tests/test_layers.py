@@ -6,8 +6,8 @@ import sys
 MATHEMATICS = (
     "grid kernels operators operators.block_random operators.coupled operators.mask "
     "operators.cartesian_mri operators.convolution operators.matrix operators.parallel_beam "
-    "operators.superresolution sampling stepsize metrics metadata receptive denoiser derivative "
-    "jacobian bound data images appraise red solver serial_red"
+    "operators.rotation_axis operators.superresolution sampling stepsize metrics flaws metadata "
+    "receptive denoiser derivative jacobian bound data images appraise red solver serial_red"
 )
 
 PROGRAM = """

@@ -6,6 +6,7 @@ import pytest
 from asyncred.grid import BlockGrid
 from asyncred.kernels import joseph_forward_numpy
 from asyncred.operators import ParallelBeam
+from asyncred.operators.parallel_beam import angular_weights
 
 ANGLES = np.array([0, 0.3, np.pi / 4, 1.2, np.pi / 2, 2, 2.9, np.pi, -0.4, 5.0])
 GEOMETRIES = [
@@ -96,21 +97,59 @@ def test_chords_of_a_disc():
     assert not found[:, np.abs(place) > radius + 2].any()
 
 
-@pytest.mark.parametrize(("spacing", "pixel"), [(1.0, 1.0), (0.5, 1.0), (1.5, 0.3)])
-def test_filtered_backprojection_has_the_values_of_the_image(spacing, pixel):
-    n, views = 96, 300
+def backprojected_disc(angles, spacing=1.0, pixel=1.0):
+    """Filtered backprojection of a disc of ones: the distance from its middle, and the image."""
+    n = 96
     grid = BlockGrid((n, n), (n, n))
     rows, cols = np.mgrid[:n, :n] - (n - 1) / 2
     distance = np.hypot(rows + 4, cols - 8)
-    bins, angles = int(140 / spacing), np.arange(views) * np.pi / views
-    A = ParallelBeam(grid, angles, bins, spacing=spacing, pixel=pixel, threads=1)
+    A = ParallelBeam(grid, angles, int(140 / spacing), spacing=spacing, pixel=pixel, threads=1)
     y = unfolded(A, 0, A.forward(0, (distance < 25).astype(np.float32), None)).astype(np.float32)
     footprint = A.footprint(0)
     columns = footprint.first[:, None] + np.arange(footprint.width)
-    filtered = np.take_along_axis(A.filtered(y), columns, axis=1)
-    found = A.adjoint(0, filtered, None)
-    assert found[distance < 20].mean() == pytest.approx(1, abs=0.01)
-    assert found[(distance > 30) & (distance < 38)].mean() == pytest.approx(0, abs=0.01)
+    halves = [A.filtered(y[part], part) for part in (slice(0, 70), slice(70, None))]
+    np.testing.assert_allclose(A.filtered(y), np.concatenate(halves), atol=1e-6)
+    return distance, A.adjoint(0, np.take_along_axis(A.filtered(y), columns, axis=1), None)
+
+
+def ring_means(angles, **geometry):
+    distance, found = backprojected_disc(angles, **geometry)
+    return found[distance < 20].mean(), found[(distance > 30) & (distance < 38)].mean()
+
+
+@pytest.mark.parametrize(("spacing", "pixel"), [(1.0, 1.0), (0.5, 1.0), (1.5, 0.3)])
+def test_filtered_backprojection_has_the_values_of_the_image(spacing, pixel):
+    angles = np.arange(300) * np.pi / 300
+    means = ring_means(angles, spacing=spacing, pixel=pixel)
+    assert means == pytest.approx((1, 0), abs=0.01)
+
+
+UNEVEN = {
+    "over 360 degrees": np.arange(300) * 2 * np.pi / 300,
+    "over 360 degrees, odd": np.arange(301) * 2 * np.pi / 301,
+    "180 degrees included": np.linspace(0, np.pi, 301),
+    "over 270 degrees": np.linspace(0, 1.5 * np.pi, 300, endpoint=False),
+    "golden": np.arange(301) * np.pi * (np.sqrt(5) - 1) / 2,
+    "dense in one quarter": np.r_[
+        np.linspace(0, np.pi / 2, 250, endpoint=False), np.linspace(np.pi / 2, np.pi, 50)[:-1]
+    ],
+}
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_filtered_backprojection_weighs_views_by_their_gaps(name):
+    angles = UNEVEN[name]
+    assert angular_weights(angles).sum() == pytest.approx(np.pi)
+    assert ring_means(angles) == pytest.approx((1, 0), abs=0.01)
+    even = backprojected_disc(np.arange(300) * np.pi / 300)[1]
+    error = np.linalg.norm(backprojected_disc(angles)[1] - even) / np.linalg.norm(even)
+    assert error < 0.03  # equal weights: 0.27 over 270 degrees, 0.54 dense in one quarter
+
+
+def test_a_gap_that_was_not_measured_counts_for_no_view():
+    angles = np.arange(80) * np.pi / 120  # a third is missing
+    np.testing.assert_allclose(angular_weights(angles)[1:-1], np.pi / 120)
+    assert angular_weights(angles).max() < 1.5 * np.pi / 120
 
 
 def test_agrees_with_astra():

@@ -234,6 +234,8 @@ def _layout(setup: Setup, samples: int) -> Layout:
         "threads_per_rank": placement.threads,
         "mpi": MPI.Get_library_version().split("\n")[0].strip(" \0"),
     }
+    if plan.problem.data.notes:
+        provenance["notes"] = list(plan.problem.data.notes)
     return Layout(
         grid,
         plan.problem.data.dtype,

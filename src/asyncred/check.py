@@ -40,6 +40,7 @@ def describe(path: Path, asked: Asked, *, denoiser: str, sigma: float | None = N
         f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.data.words}, "
         f"{len(problem.images)} image(s), "
         f"truth {'known' if problem.has_truth else 'unknown'}",
+        *(f"note: {note}" for note in problem.data.notes),
         f"denoiser {model.path.stem}: {_level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}",
         f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "

@@ -33,6 +33,8 @@ def say_start(plan: Plan, placement: Placement, config: RunConfig) -> None:
         f"tau {plan.tau:g}, step {config.step}, {config.budget(len(grid))} updates",
         flush=True,
     )
+    for note in plan.problem.data.notes:
+        print(f"note: {note}", flush=True)
     if ranks > (os.cpu_count() or 1) * hosts:
         print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
 
@@ -83,6 +85,7 @@ def summary(result: Result) -> str:
         f"{result.per_block.min()} to {result.per_block.max()}, mean delay "
         f"{result.column('delay')[-1]:.2f}, rest {100 * result.timing[:, -1].max():.1f} %",
         f"distance {result.column('distance')[-1]:.2e}, step {result.column('step')[-1]:.1e}",
+        *(f"note: {note}" for note in what.get("notes", [])),
     ]
     if result.truth is not None:
         lines.append(

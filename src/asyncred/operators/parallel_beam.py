@@ -21,6 +21,25 @@ Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 Geometry = tuple[float, float, Numbers, Numbers, Rows, float, float, float]
 
+MISSING = 6.0
+"""A gap between angles of this many times their mean distance was not measured."""
+
+
+def angular_weights(angles: Numbers) -> Numbers:
+    """The angle, modulo pi, that each view stands for in an integral over half a turn; [views].
+
+    Half the way to its neighbours on either side: pi / views where the angles divide half a turn
+    evenly, and views of one direction share it. A gap that was not measured counts for no one.
+    """
+    turned = np.mod(angles, np.pi)
+    order = np.argsort(turned)
+    gaps = np.diff(turned[order], append=turned[order[0]] + np.pi)
+    mean = np.pi / angles.size
+    gaps[gaps > MISSING * mean] = mean
+    weights = np.empty(angles.size)
+    weights[order] = (gaps + np.roll(gaps, 1)) / 2
+    return weights
+
 
 class ParallelBeam:
     """A ``ForwardModel`` whose groups are the views and whose measurements are bins.
@@ -50,6 +69,7 @@ class ParallelBeam:
         self.groups, self.length = angles.size, bins
         self._grid = grid
         self._cosine, self._sine = np.cos(angles), np.sin(angles)
+        self._weights = angular_weights(angles)
         self._spacing, self._pixel, self._threads = spacing, pixel, threads
         self._center = (bins - 1) / 2 if center is None else center
         self._footprints: dict[int, Footprint] = {}
@@ -73,11 +93,11 @@ class ParallelBeam:
         joseph_adjoint(r, *self._geometry(i, groups), out, self._threads)
         return out
 
-    def filtered(self, y: Array) -> Array:
-        """y [views, bins] such that its ``adjoint`` is the filtered backprojection.
+    def filtered(self, y: Array, groups: Rows | slice = slice(None)) -> Array:
+        """y of some views (all) such that its ``adjoint`` is the filtered backprojection.
 
-        For angles that divide 180 degrees evenly, in any order. The ramp of Ramachandran and
-        Lakshminarayanan (1971), convolved without wrapping around.
+        float32 [views, bins]. The ramp of Ramachandran and Lakshminarayanan (1971), convolved
+        without wrapping around; each view weighs what ``angular_weights`` says.
         """
         n = fft.next_fast_len(2 * self.length - 1, real=True)
         distance = np.minimum(np.arange(n), n - np.arange(n)).astype(np.float64)
@@ -86,11 +106,11 @@ class ParallelBeam:
         odd = distance % 2 == 1
         kernel[odd] = -1 / (np.pi * distance[odd]) ** 2
         # Both the integrals and the transpose have the unit of pixel.
-        scale = np.pi / self.groups / self._pixel**2
-        ramp = fft.rfft(kernel).real * scale
-        spectrum = fft.rfft(y, n, axis=1, workers=self._threads) * ramp.astype(np.float32)
+        weights = (self._weights[groups] / self._pixel**2).astype(np.float32)
+        ramp = fft.rfft(kernel).real.astype(np.float32)
+        spectrum = fft.rfft(y, n, axis=1, workers=self._threads) * ramp
         filtered = fft.irfft(spectrum, n, axis=1, workers=self._threads)[:, : self.length]
-        return np.ascontiguousarray(filtered, np.float32)
+        return np.ascontiguousarray(weights[:, None] * filtered, np.float32)
 
     def _corner(self, region: Region) -> tuple[float, float]:
         """x of the first column and y of the first row."""

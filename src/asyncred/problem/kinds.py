@@ -53,6 +53,11 @@ class Data:
         """How much was measured."""
         raise NotImplementedError
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found, or taken for granted, that the user should know; a line each."""
+        return ()
+
     def bytes_of(self, blocks: int) -> int:
         """Memory that some full blocks of a rank take, roughly, without the denoiser's."""
         raise NotImplementedError

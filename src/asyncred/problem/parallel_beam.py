@@ -79,7 +79,8 @@ class ParallelBeamData(CoupledData):
 
     def filtered(self, views: range) -> NDArray[np.float32]:
         """What the transpose makes the filtered backprojection of; as ``y``."""
-        return self.model([], threads=1).filtered(self.y(views))
+        some = slice(views.start, views.stop)
+        return self.model([], threads=1).filtered(self.y(views), some)
 
     def y(self, views: range) -> NDArray[np.float32]:
         """Line integrals of some views, float32 [views, bins]. Raises ValueError on NaN or Inf."""
