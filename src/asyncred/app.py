@@ -26,7 +26,7 @@ from asyncred.result import SAMPLES, Layout, Record, ResultFile, create_result, 
 from asyncred.shared import ProgressThread
 from asyncred.stopping import Reason, Signals
 from asyncred.terms import CoupledTerm, LocalTerm, read_term
-from asyncred.values import Parts, Ranged, range_of, sample
+from asyncred.values import Parts, Ranged, range_of, sample, with_phases, without_phases
 
 EXIT_CODES = {Reason.SIGNAL: 75, Reason.DIVERGED: 1}
 
@@ -97,8 +97,9 @@ def _all_images(setup: Setup, signals: Signals) -> Reason:
 def _job(setup: Setup, index: int, seconds: float) -> Job:
     """What this rank works with for one image of the stack. Collective. Raises InputError."""
     plan, comm, own = setup.plan, setup.comm, setup.placement.own
-    truth = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
+    known = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
     term = setup.term.turn(index)
+    truth = without_phases(known, term.phases)
     shades = setup.config.range or plan.problem.shades
     if shades is None:
         samples = comm.allgather([sample(block) for block in term.x0.values()])
@@ -196,7 +197,7 @@ def _write(setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -
         setup.plan.problem.data.dtype,
     )
     streams = {
-        name: gather_blocks(setup.comm, grid, owner, blocks, dtype)
+        name: gather_blocks(setup.comm, grid, owner, with_phases(blocks, job.term.phases), dtype)
         for name, blocks in images.items()
     }
     if setup.comm.rank != 0:

@@ -5,6 +5,7 @@ opens the file in mode "r" and takes only its own part.
 """
 
 from asyncred.problem.block_random import BlockRandomData, write_block_random
+from asyncred.problem.cartesian_mri import CartesianMriData, write_cartesian_mri
 from asyncred.problem.head import Asked
 from asyncred.problem.kinds import CoupledData, Data, LocalData
 from asyncred.problem.parallel_beam import ParallelBeamData, write_parallel_beam
@@ -13,6 +14,7 @@ from asyncred.problem.reader import Problem, read_problem
 __all__ = [
     "Asked",
     "BlockRandomData",
+    "CartesianMriData",
     "CoupledData",
     "Data",
     "LocalData",
@@ -20,5 +22,6 @@ __all__ = [
     "Problem",
     "read_problem",
     "write_block_random",
+    "write_cartesian_mri",
     "write_parallel_beam",
 ]

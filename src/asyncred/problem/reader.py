@@ -14,6 +14,7 @@ from asyncred.files import open_hdf5
 from asyncred.grid import BlockGrid, Region
 from asyncred.operators import Image
 from asyncred.problem.block_random import read_block_random
+from asyncred.problem.cartesian_mri import read_cartesian_mri
 from asyncred.problem.fields import node, string
 from asyncred.problem.head import Asked, has_truth, read_grid, read_range
 from asyncred.problem.kinds import CoupledData, LocalData
@@ -21,6 +22,7 @@ from asyncred.problem.parallel_beam import read_parallel_beam
 
 READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | CoupledData]] = {
     "block_random": read_block_random,
+    "cartesian_mri": read_cartesian_mri,
     "parallel_beam": read_parallel_beam,
 }
 """What reads /operator and /measurements/y of a problem file, by kind."""
