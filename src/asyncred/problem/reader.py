@@ -15,8 +15,9 @@ from asyncred.grid import BlockGrid, Region
 from asyncred.operators import Image
 from asyncred.problem.block_random import read_block_random
 from asyncred.problem.cartesian_mri import read_cartesian_mri
+from asyncred.problem.fastmri import is_fastmri, read_fastmri
 from asyncred.problem.fields import node, string
-from asyncred.problem.head import Asked, has_truth, read_grid, read_range
+from asyncred.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
 from asyncred.problem.kinds import CoupledData, LocalData
 from asyncred.problem.parallel_beam import read_parallel_beam
 
@@ -26,6 +27,14 @@ READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | 
     "parallel_beam": read_parallel_beam,
 }
 """What reads /operator and /measurements/y of a problem file, by kind."""
+
+Recognises = Callable[[h5py.File], bool]
+ReadForeign = Callable[[Path, h5py.File, Asked], LocalData | CoupledData]
+
+FOREIGN: Mapping[str, tuple[Recognises, ReadForeign]] = {
+    "fastmri": (is_fastmri, read_fastmri),
+}
+"""Files that others write: what recognises one and what reads it, by format."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +68,24 @@ class Problem:
 
 
 def read_problem(path: Path, asked: Asked | None = None) -> Problem:
-    """Read and check the head of a problem file.
+    """Read and check the head of a problem file, or of a foreign one that is recognised.
 
     Raises ValueError, naming file, key, what was found and what was expected.
     """
     asked = asked or Asked()
     with open_hdf5(path) as file:
-        grid = read_grid(path, file, asked)
-        kind = string(node(path, file, "operator", h5py.Group), "kind")
-        if kind is None or kind not in READERS:
-            raise ValueError(f"{path}: /operator kind is {kind!r}, expected {' or '.join(READERS)}")
-        data = READERS[kind](path, file, grid, asked)
-        known = has_truth(path, file, grid.shape, data.stack.images)
-        return Problem(path, kind, data, read_range(path, file), known)
+        if string(file, "format") != FORMAT:
+            for kind, (recognises, read) in FOREIGN.items():
+                if recognises(file):
+                    return Problem(path, kind, read(path, file, asked), None, False)
+        return _read_own(path, file, asked)
+
+
+def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:
+    grid = read_grid(path, file, asked)
+    kind = string(node(path, file, "operator", h5py.Group), "kind")
+    if kind is None or kind not in READERS:
+        raise ValueError(f"{path}: /operator kind is {kind!r}, expected {' or '.join(READERS)}")
+    data = READERS[kind](path, file, grid, asked)
+    known = has_truth(path, file, grid.shape, data.stack.images)
+    return Problem(path, kind, data, read_range(path, file), known)
