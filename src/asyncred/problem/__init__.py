@@ -1,7 +1,8 @@
 """The problem file: what was measured, with which operator, and the truth where it is known.
 
 ``head`` has what all files share, one module a kind the rest: how A and y are stored. Every reader
-opens the file in mode "r" and takes only its own part.
+opens the file in mode "r" and takes only its own part. Files of other programs are recognised by
+what they hold (``reader.FOREIGN``).
 """
 
 from asyncred.problem.block_random import BlockRandomData, write_block_random

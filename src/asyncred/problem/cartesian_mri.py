@@ -42,6 +42,7 @@ class MriData(CoupledData):
     coils: int
 
     dtype = np.complex64
+    tau = 0.2
     starts = ("zero-filled", "adjoint")
     one_A = False
     place: ClassVar[str] = "/measurements/y"
