@@ -149,7 +149,7 @@ def test_version_and_help(ok):
         ([], "COMMAND"),
         (["fly"], "fly"),
         (["simulate"], "KIND"),
-        (["simulate", "mri", "p.h5"], "mri"),
+        (["simulate", "pet", "p.h5"], "pet"),
         (["simulate", "cs"], "OUT.h5"),
         (["simulate", "cs", "p.h5", "--block", "0"], "--block: is '0', expected an integer >= 1"),
         (["simulate", "cs", "p.h5", "--size", "x"], "--size: is 'x', expected"),

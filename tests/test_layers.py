@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 MATHEMATICS = (
-    "grid kernels operators operators.block_random operators.coupled operators.mask "
+    "grid kernels calibration operators operators.block_random operators.coupled operators.mask "
     "operators.cartesian_mri operators.convolution operators.matrix operators.parallel_beam "
     "operators.rotation_axis operators.superresolution sampling stepsize metrics flaws metadata "
     "receptive denoiser derivative jacobian bound data images appraise red solver serial_red"

@@ -36,7 +36,7 @@ from asyncred.result import (
 from asyncred.shared import ProgressThread
 from asyncred.stopping import Reason, Signals
 from asyncred.terms import CoupledTerm, LocalTerm, read_term
-from asyncred.values import Parts, Ranged, range_of, sample
+from asyncred.values import Parts, Ranged, range_of, sample, with_phases, without_phases
 
 EARLY = 75
 """The exit code of a run that stopped before its end, and can be resumed."""
@@ -121,8 +121,9 @@ def _open_stack(setup: Setup) -> list[bool]:
 def _job(setup: Setup, index: int, seconds: float) -> Job:
     """What this rank works with for one image of the stack. Collective. Raises InputError."""
     config, plan, comm, own = setup.config, setup.plan, setup.comm, setup.placement.own
-    truth = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
+    known = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
     term = setup.term.turn(index)
+    truth = without_phases(known, term.phases)
     shades = config.range or plan.problem.shades
     if shades is None:
         samples = comm.allgather([sample(block) for block in term.x0.values()])
@@ -260,7 +261,7 @@ def _write(setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -
         setup.plan.problem.data.dtype,
     )
     streams = {
-        name: gather_blocks(setup.comm, grid, owner, blocks, dtype)
+        name: gather_blocks(setup.comm, grid, owner, with_phases(blocks, job.term.phases), dtype)
         for name, blocks in images.items()
     }
     if setup.comm.rank != 0:

@@ -28,6 +28,7 @@ from asyncred.problem import CoupledData, LocalData
 from asyncred.problem.kinds import LocalOperator
 from asyncred.shared import SharedResidual
 from asyncred.stepsize import AdaptiveStep, DecayingStep, FixedStep, SafeStep, Step
+from asyncred.values import without_phases
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class ImageTerm:
     """The start of the own blocks."""
     coupling: Coupling | None
     """What couples the blocks of A, if anything does."""
+    phases: Mapping[int, Image]
+    """P of the own blocks where A and x0 are those of conj(P) x; {} where of x."""
 
 
 class LocalTerm:
@@ -56,7 +59,7 @@ class LocalTerm:
         """The term of an image of the stack. Collective. Raises InputError."""
         data, own = self._data.of(index), self._own
         A = self._A.of(on_all(self._comm, lambda: data.measured(own)))
-        return ImageTerm(A, on_all(self._comm, lambda: self._start(A, index)), None)
+        return ImageTerm(A, on_all(self._comm, lambda: self._start(A, index)), None, {})
 
     def _start(self, A: LocalOperator, index: int) -> Mapping[int, Image]:
         data, plan = self._data, self._plan
@@ -84,11 +87,9 @@ class CoupledTerm:
 
     def open(self, comm: MPI.Intracomm, stack: ExitStack) -> None:
         """Allocate the residual, to be freed by the stack; find the norms. Collective over comm."""
-        residual = SharedResidual(comm, self._model, far=self._placement.far)
-        stack.enter_context(residual)
-        shapes = {i: region_shape(self._data.grid.block(i)) for i in self._placement.own}
-        self._coupling = Coupling(residual, self._model, self._data, shapes)
-        self._A = self._coupling.operator()
+        self._residual = SharedResidual(comm, self._model, far=self._placement.far)
+        stack.enter_context(self._residual)
+        self._couple(self._model)
 
     def turn(self, index: int) -> ImageTerm:
         """The term of an image of the stack, its residual that of the start. Collective.
@@ -97,14 +98,24 @@ class CoupledTerm:
         """
         data, plan = self._data.of(index), self._plan
         on_all(self._comm, lambda: data.y(own_groups(data, self._comm)))
+        if not data.one_A and index != self._data.stack.index:
+            self._couple(on_all(self._comm, lambda: _model(data, self._placement)))
         self._coupling.turn(data)
+        phases = on_all(self._comm, lambda: data.phases(self._placement.own))
         if plan.start in COUPLED_STARTS:
             x0: Mapping[int, Image] = COUPLED_STARTS[plan.start](self._coupling)
         else:
             own, problem = self._placement.own, plan.problem
-            x0 = on_all(self._comm, lambda: stored_blocks(plan.start, problem, own, index))
+            stored = on_all(self._comm, lambda: stored_blocks(plan.start, problem, own, index))
+            x0 = without_phases(stored, phases)
         self._coupling.refresh(x0)
-        return ImageTerm(self._A, x0, self._coupling)
+        return ImageTerm(self._A, x0, self._coupling, phases)
+
+    def _couple(self, model: ForwardModel) -> None:
+        """Take A, whose measurements are as many as those of any other image. Collective."""
+        shapes = {i: region_shape(self._data.grid.block(i)) for i in self._placement.own}
+        self._coupling = Coupling(self._residual, model, self._data, shapes)
+        self._A = self._coupling.operator()
 
 
 def read_term(comm: MPI.Intracomm, plan: Plan, placement: Placement) -> LocalTerm | CoupledTerm:
@@ -117,13 +128,17 @@ def read_term(comm: MPI.Intracomm, plan: Plan, placement: Placement) -> LocalTer
         A = on_all(comm, lambda: data.operator(own, threads=placement.threads))
         term: LocalTerm | CoupledTerm = LocalTerm(comm, data, A, plan, own)
     else:
-        model = on_all(comm, lambda: data.model(own, threads=placement.threads))
+        model = on_all(comm, lambda: _model(data, placement))
         on_all(comm, lambda: data.y(own_groups(data, comm)))
         term = CoupledTerm(comm, data, model, plan, placement)
     if plan.start not in STARTS:
         problem = plan.problem
         on_all(comm, lambda: stored_blocks(plan.start, problem, own, problem.images[0]))
     return term
+
+
+def _model(data: CoupledData, placement: Placement) -> ForwardModel:
+    return data.model(placement.own, threads=placement.threads)
 
 
 def own_groups(data: CoupledData, comm: MPI.Intracomm) -> range:

@@ -1,6 +1,13 @@
-"""What a denoiser of gray pictures in [0, 1] sees of other values, and of complex images."""
+"""What a denoiser of gray pictures in [0, 1] sees of other values, and of complex images.
+
+A complex image x = P u, |P| = 1, is recovered as u where a smooth phase P is known: the magnitude
+is then in the real part of u and little but noise in the imaginary one. x -> P D(conj(P) x) is as
+nonexpansive as D.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -45,6 +52,16 @@ class Parts:
         out.real = self._D(np.ascontiguousarray(x.real))
         out.imag = self._D(np.ascontiguousarray(x.imag))
         return out
+
+
+def with_phases(u: Mapping[int, Image], P: Mapping[int, Image]) -> Mapping[int, Image]:
+    """P u, block by block; u itself where P is {}."""
+    return {i: P[i] * u_i for i, u_i in u.items()} if P else u
+
+
+def without_phases(x: Mapping[int, Image], P: Mapping[int, Image]) -> Mapping[int, Image]:
+    """conj(P) x, block by block; x itself where P is {}."""
+    return {i: P[i].conj() * x_i for i, x_i in x.items()} if P else x
 
 
 def sample(x_i: Image) -> Image:

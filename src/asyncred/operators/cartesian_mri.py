@@ -7,17 +7,18 @@ Centred as in the fastMRI data set (Zbontar et al. 2018, arXiv:1811.08839): the 
 k-space is pixel n // 2 of each side, F = fftshift fft2 ifftshift. SENSE is the name of the model
 with several coils (Pruessmann et al. 1999).
 
-x is complex and held as float32 [2, h, w], real and imaginary part; the inner product of real
-arrays is then the real part of the complex one, and A^T below is the conjugate transpose.
+The inner product is the real part of the complex one, and A^T below the conjugate transpose.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from asyncred.grid import BlockGrid
+from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators.protocols import Footprint, Image, Rows
 
 Complex = NDArray[np.complex64]
@@ -27,19 +28,23 @@ class CartesianMri:
     """A ``ForwardModel`` whose groups are the coils.
 
     ``mask`` bool [H, W] says which points of k-space are sampled, zero frequency at [H//2, W//2];
-    ``coils`` complex64 [C, H, W] holds s_c, None stands for one coil of ones. The measurements of a
-    coil are ``kspace[c, mask]`` (row-major) as a float32 view, real and imaginary part in turn, so
-    length is twice the number of sampled points. Every block touches all of them.
+    ``coils`` maps the blocks that will be asked for to s_c there, complex64 [C, h, w]; None stands
+    for one coil of ones. The measurements of a coil are ``kspace[c, mask]`` (row-major) as a
+    float32 view, real and imaginary part in turn, so length is twice the number of sampled points.
+    Every block touches all of them.
 
     On a grid of one block ``forward`` is A x and ``adjoint`` the zero-filled image of the whole.
     ``threads`` is the number of threads of the transforms. Raises ValueError.
     """
 
+    dtype = np.complex64
+
     def __init__(
         self,
         grid: BlockGrid,
         mask: NDArray[np.bool_],
-        coils: Complex | None,
+        coils: Mapping[int, Complex] | None,
+        *,
         threads: int,
     ) -> None:
         if mask.shape != grid.shape or mask.dtype != np.bool_ or not mask.any():
@@ -47,14 +52,8 @@ class CartesianMri:
                 f"mask is {mask.dtype} {list(mask.shape)}, {np.count_nonzero(mask)} set, "
                 f"expected bool {list(grid.shape)}, some set"
             )
-        if coils is None:
-            coils = np.ones((1, *grid.shape), np.complex64)
-        if coils.shape[1:] != grid.shape or coils.size == 0 or coils.dtype != np.complex64:
-            raise ValueError(
-                f"coils are {coils.dtype} {list(coils.shape)}, "
-                f"expected complex64 [C, {grid.shape[0]}, {grid.shape[1]}], C >= 1"
-            )
-        self.groups, self.length = len(coils), 2 * int(np.count_nonzero(mask))
+        self.groups = 1 if coils is None else _count(grid, coils)
+        self.length = 2 * int(np.count_nonzero(mask))
         self._grid, self._coils, self._threads = grid, coils, threads
         self._footprint = Footprint(np.zeros(self.groups, np.int64), self.length)
         self._plan(mask)
@@ -64,11 +63,11 @@ class CartesianMri:
         return self._footprint
 
     def forward(self, i: int, x_i: Image, groups: Rows | None) -> NDArray[np.float32]:
-        """M F s_c U_i x_i for some coils (all), float32 [coils, length]; ``x_i`` [2, h, w]."""
+        """M F s_c U_i x_i for some coils (all), float32 [coils, length]."""
         rows, cols = self._places(i)
         s = self._sensitivity(i, groups)
         narrow = np.zeros((len(s), rows.size, self._shape[1]), np.complex64)
-        narrow[:, :, cols] = s * self._turn(x_i[0] + 1j * x_i[1])
+        narrow[:, :, cols] = s * self._turn(x_i)
         lines = self._fft(narrow, 2)[:, :, self._lines]
         wide = np.zeros((len(s), self._shape[0], self._lines.size), np.complex64)
         wide[:, rows] = lines
@@ -76,7 +75,7 @@ class CartesianMri:
         return k.view(np.float32)
 
     def adjoint(self, i: int, r: NDArray[np.float32], groups: Rows | None) -> Image:
-        """The sum over some coils (all) of U_i^T conj(s_c) F^-1 M^T r_c, float32 [2, h, w]."""
+        """The sum over some coils (all) of U_i^T conj(s_c) F^-1 M^T r_c, [h, w]."""
         rows, cols = self._places(i)
         s = self._sensitivity(i, groups)
         wide = np.zeros((len(s), self._shape[0] * self._lines.size), np.complex64)
@@ -85,8 +84,7 @@ class CartesianMri:
         narrow = np.zeros((len(s), rows.size, self._shape[1]), np.complex64)
         narrow[:, :, self._lines] = lines
         image = self._ifft(narrow, 2)[:, :, cols]
-        x = self._turn((s.conj() * image).sum(axis=0))
-        return np.stack((x.real, x.imag))
+        return np.ascontiguousarray(self._turn((s.conj() * image).sum(axis=0)))
 
     def _plan(self, mask: NDArray[np.bool_]) -> None:
         """Which axis comes first, and where the samples lie.
@@ -115,8 +113,9 @@ class CartesianMri:
         )
 
     def _sensitivity(self, i: int, groups: Rows | None) -> Complex:
-        rows, cols = self._grid.block(i)
-        s = self._coils[:, rows, cols]
+        if self._coils is None:
+            return np.ones((1, 1, 1), np.complex64)
+        s = self._coils[i]
         return self._turn(s if groups is None else s[groups])
 
     def _turn(self, image: Complex) -> Complex:
@@ -133,6 +132,19 @@ class CartesianMri:
             values, axis=axis, norm="ortho", overwrite_x=True, workers=self._threads
         )
         return out
+
+
+def _count(grid: BlockGrid, coils: Mapping[int, Complex]) -> int:
+    """C, the same for all blocks. Raises ValueError."""
+    count = max((len(s) for s in coils.values()), default=0)
+    for i, s in coils.items():
+        h, w = region_shape(grid.block(i))
+        if s.shape != (count, h, w) or s.dtype != np.complex64 or s.size == 0:
+            raise ValueError(
+                f"coils on block {i} are {s.dtype} {list(s.shape)}, expected complex64 "
+                f"[C, {h}, {w}], C >= 1 and the same for all blocks"
+            )
+    return count
 
 
 def _unshifted(index: Rows, n: int) -> Rows:

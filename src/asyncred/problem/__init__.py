@@ -1,10 +1,12 @@
 """The problem file: what was measured, with which operator, and the truth where it is known.
 
 ``head`` has what all files share, one module a kind the rest: how A and y are stored. Every reader
-opens the file in mode "r" and takes only its own part.
+opens the file in mode "r" and takes only its own part. Files of other programs are recognised by
+what they hold (``reader.FOREIGN``).
 """
 
 from asyncred.problem.block_random import BlockRandomData, write_block_random
+from asyncred.problem.cartesian_mri import CartesianMriData, write_cartesian_mri
 from asyncred.problem.head import Asked
 from asyncred.problem.kinds import CoupledData, Data, LocalData
 from asyncred.problem.parallel_beam import ParallelBeamData, write_parallel_beam
@@ -13,6 +15,7 @@ from asyncred.problem.reader import Problem, read_problem
 __all__ = [
     "Asked",
     "BlockRandomData",
+    "CartesianMriData",
     "CoupledData",
     "Data",
     "LocalData",
@@ -20,5 +23,6 @@ __all__ = [
     "Problem",
     "read_problem",
     "write_block_random",
+    "write_cartesian_mri",
     "write_parallel_beam",
 ]

@@ -66,6 +66,10 @@ class Data:
         """Read all of y and A that can be wrong. Raises ValueError."""
         raise NotImplementedError
 
+    def phases(self, blocks: list[int]) -> Mapping[int, Image]:
+        """P on some blocks, |P| = 1, where A is that of conj(P) x; {} where it is that of x."""
+        return {}
+
     def of(self, index: int) -> Self:
         """The same for another image of the stack."""
         return replace(self, stack=replace(self.stack, index=index))
@@ -93,6 +97,9 @@ class CoupledData(Data):
 
     starts: ClassVar[tuple[str, ...]] = ("adjoint",)
     """Names among those of ``asyncred.coupling.STARTS``; the first is the default."""
+
+    one_A: ClassVar[bool] = True
+    """Whether all images of a stack have the same A; else ``model`` is asked for each."""
 
     def model(self, blocks: list[int], *, threads: int) -> ForwardModel:
         """A, as far as some blocks need it. Raises ValueError."""

@@ -14,7 +14,9 @@ from asyncred.files import open_hdf5
 from asyncred.grid import BlockGrid, Region
 from asyncred.operators import Image
 from asyncred.problem.block_random import read_block_random
+from asyncred.problem.cartesian_mri import read_cartesian_mri
 from asyncred.problem.data_exchange import is_data_exchange, read_data_exchange
+from asyncred.problem.fastmri import is_fastmri, read_fastmri
 from asyncred.problem.fields import node, string
 from asyncred.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
 from asyncred.problem.kinds import CoupledData, LocalData
@@ -23,6 +25,7 @@ from asyncred.problem.parallel_beam import read_parallel_beam
 
 READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | CoupledData]] = {
     "block_random": read_block_random,
+    "cartesian_mri": read_cartesian_mri,
     "parallel_beam": read_parallel_beam,
 }
 """What reads /operator and /measurements/y of a problem file, by kind."""
@@ -33,6 +36,7 @@ ReadForeign = Callable[[Path, h5py.File, Asked], LocalData | CoupledData]
 FOREIGN: Mapping[str, tuple[Recognises, ReadForeign]] = {
     "nxtomo": (is_nxtomo, read_nxtomo),
     "data_exchange": (is_data_exchange, read_data_exchange),
+    "fastmri": (is_fastmri, read_fastmri),
 }
 """Files that others write: what recognises one and what reads it, by format."""
 

@@ -18,7 +18,7 @@ def add_simulate(commands: Kinds) -> None:
     """The command and its kinds."""
     simulate = commands.add_parser("simulate", help="write a problem file with known truth")
     kinds = simulate.add_subparsers(required=True, metavar="KIND")
-    for add in (_add_cs, _add_ct):
+    for add in (_add_cs, _add_ct, _add_mri):
         add(kinds)
 
 
@@ -53,6 +53,30 @@ def _ct(**values: Any) -> str:
     from asyncred.simulate.ct import simulate_ct
 
     return simulate_ct(**values)
+
+
+def _add_mri(kinds: Kinds) -> None:
+    mri = _add_kind(kinds, "mri", "magnetic resonance, columns of k-space, several coils", _mri)
+    mri.add_argument("--coils", type=_count, default=8, help="around the image (8)")
+    mri.add_argument(
+        "--acceleration",
+        type=typed(number("a number >= 1", low=1.0)),
+        default=4.0,
+        help="one in so many columns of k-space is sampled (4)",
+    )
+    mri.add_argument(
+        "--center-fraction",
+        type=typed(number("a number >= 0")),
+        default=0.08,
+        help="share of the columns that are the central ones, all sampled (0.08)",
+    )
+    mri.add_argument("--noise-snr", type=_decibel, default=30.0, help="of y, in dB (30)")
+
+
+def _mri(**values: Any) -> str:
+    from asyncred.simulate.mri import simulate_mri
+
+    return simulate_mri(**values)
 
 
 def _add_kind(
