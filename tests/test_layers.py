@@ -5,6 +5,7 @@ import sys
 
 MATHEMATICS = (
     "grid kernels operators operators.block_random operators.coupled operators.mask "
+    "operators.contract operators.full_footprint "
     "operators.cartesian_mri operators.convolution operators.matrix operators.parallel_beam "
     "operators.superresolution sampling stepsize metrics metadata receptive denoiser derivative "
     "jacobian bound data images appraise red solver serial_red"

@@ -7,6 +7,7 @@ opens the file in mode "r" and takes only its own part.
 from asyncred.problem.block_random import BlockRandomData, write_block_random
 from asyncred.problem.head import Asked
 from asyncred.problem.kinds import CoupledData, Data, LocalData
+from asyncred.problem.matrix import MatrixData, write_matrix
 from asyncred.problem.parallel_beam import ParallelBeamData, write_parallel_beam
 from asyncred.problem.reader import Problem, read_problem
 
@@ -16,9 +17,11 @@ __all__ = [
     "CoupledData",
     "Data",
     "LocalData",
+    "MatrixData",
     "ParallelBeamData",
     "Problem",
     "read_problem",
     "write_block_random",
+    "write_matrix",
     "write_parallel_beam",
 ]
