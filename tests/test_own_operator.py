@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import h5py
@@ -26,6 +27,15 @@ from single_pixel import SinglePixel
 class Doubled(SinglePixel):
     def adjoint(self, i, r, groups):
         return 2 * super().adjoint(i, r, groups)
+
+class Waves(SinglePixel):
+    dtype = np.complex64
+
+    def forward(self, i, x_i, groups):
+        return super().forward(i, x_i.real, groups) + 2 * super().forward(i, x_i.imag, groups)
+
+    def adjoint(self, i, r, groups):
+        return (1 + 2j) * super().adjoint(i, r, groups).astype(np.complex64)
 
 class Wide(SinglePixel):
     def forward(self, i, x_i, groups):
@@ -52,7 +62,7 @@ class Mute:
     def __init__(self, operator, grid, blocks):
         pass
 """
-NAMES = ("Doubled", "Wide", "Short", "Hungry", "Strict", "Lonely", "Mute", "Gone")
+NAMES = ("Doubled", "Waves", "Wide", "Short", "Hungry", "Strict", "Lonely", "Mute", "Gone")
 
 
 def install(folder, name, points):
@@ -174,7 +184,7 @@ def refused(capsys, *arguments):
         (
             "radon",
             r"/operator kind is 'radon', expected .*parallel_beam.*, or an installed operator "
-            r"\(absent, doubled, .*, single_pixel, strict, wide\)",
+            r"\(absent, doubled, .*, single_pixel, strict, waves, wide\)",
         ),
     ],
 )
@@ -197,3 +207,19 @@ def test_a_rank_reads_its_blocks_alone(of_kind):
     data = read_problem(of_kind("single_pixel")).data
     assert list(data.model([2, 7], threads=1)._A) == [2, 7]
     data.check()
+
+
+def test_a_complex_image(of_kind, capsys):
+    path = of_kind("waves")
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["check", str(path)])
+    assert exit_.value.code == 0 and "dot test of blocks" in capsys.readouterr().out
+    problem = read_problem(path)
+    assert problem.data.dtype == np.complex64
+    assert problem.truth(np.s_[0:2, 0:2], 0).dtype == np.complex64
+
+
+def test_the_page_shows_the_entry_point():
+    page = (EXAMPLE.parent / "operators.md").read_text()
+    shown = re.search("```ini\n(.*?)```", page, re.DOTALL)
+    assert shown and shown[1] in (EXAMPLE / "setup.cfg").read_text()
