@@ -5,6 +5,7 @@ import sys
 
 MATHEMATICS = (
     "grid kernels calibration operators operators.block_random operators.coupled operators.mask "
+    "operators.contract operators.full_footprint "
     "operators.cartesian_mri operators.convolution operators.matrix operators.parallel_beam "
     "operators.rotation_axis operators.superresolution sampling stepsize metrics flaws metadata "
     "receptive denoiser derivative jacobian bound data images appraise red solver serial_red"

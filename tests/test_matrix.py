@@ -5,7 +5,9 @@ import pytest
 import scipy.sparse
 
 from asyncred.grid import BlockGrid
-from asyncred.operators.matrix import SparseMatrix
+from asyncred.operators import SparseMatrix
+from asyncred.operators.contract import dot_test
+from asyncred.operators.matrix import Columns, cut
 
 GRIDS = [BlockGrid((12, 8), (4, 4)), BlockGrid((11, 7), (4, 3)), BlockGrid((5, 6), (5, 6))]
 RUN = 6
@@ -22,7 +24,15 @@ def case(request):
     pixels = grid.shape[0] * grid.shape[1]
     rng = np.random.default_rng(1)
     dense = np.where(rng.random((rows, pixels)) < 0.15, normal(rng, rows, pixels), np.float32(0))
-    return SparseMatrix(grid, scipy.sparse.csr_matrix(dense), RUN), grid, dense
+    return model(grid, scipy.sparse.csr_matrix(dense)), grid, dense
+
+
+def model(grid, matrix, step=7):
+    """The model of all blocks of a matrix that comes in pieces of so many rows."""
+    columns, groups = Columns(grid, list(range(len(grid)))), -(-matrix.shape[0] // RUN)
+    for first in range(0, matrix.shape[0], step):
+        columns.add(matrix[first : first + step])
+    return SparseMatrix(grid, columns.parts(groups * RUN), groups=groups, run=RUN)
 
 
 def test_blocks_sum_to_the_whole(case):
@@ -44,25 +54,11 @@ def test_adjoint_is_the_transpose(case):
         np.testing.assert_allclose(found, expected[grid.block(i)], atol=1e-5)
 
 
-@pytest.mark.parametrize("groups", [None, np.array([3]), np.array([0, 2, 3])], ids=str)
-def test_adjoint_dot_product(case, groups):
-    """<A_i x, z> = <x, A_i^T z>."""
+def test_adjoint_dot_product(case):
+    """<A_i x, z> = <x, A_i^T z>, and a subset of groups is that part of all."""
     A, grid, _ = case
-    rng = np.random.default_rng(4)
-    for i in range(len(grid)):
-        x = normal(rng, *grid.window(i, 0).shape)
-        Ax = A.forward(i, x, groups)
-        z = normal(rng, *Ax.shape)
-        found = np.vdot(x.astype(np.float64), A.adjoint(i, z, groups))
-        scale = np.linalg.norm(Ax) * np.linalg.norm(z)
-        assert abs(np.vdot(Ax.astype(np.float64), z) - found) <= 1e-6 * scale
-
-
-def test_a_subset_is_a_part_of_all(case):
-    A, grid, _ = case
-    x = normal(np.random.default_rng(5), *grid.window(0, 0).shape)
-    groups = np.array([1, 3])
-    np.testing.assert_array_equal(A.forward(0, x, groups), A.forward(0, x, None)[groups])
+    found = dot_test(A, grid, list(range(len(grid))), np.random.default_rng(4))
+    assert found.mismatch < 1e-6 and found.subset == 0
 
 
 def test_adjoints_of_single_runs_sum_to_the_adjoint(case):
@@ -80,16 +76,36 @@ def test_footprint_is_everything(case):
     np.testing.assert_array_equal(A.footprint(0).first, np.zeros(A.groups))
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint16])
+def test_cut_takes_the_columns_of_the_blocks(dtype):
+    grid, rng = BlockGrid((5, 7), (2, 3)), np.random.default_rng(7)
+    rows = scipy.sparse.random(6, 35, 0.3, "csr", np.float32, rng)
+    rows.indices = rows.indices.astype(dtype)
+    pixels = np.arange(35).reshape(5, 7)
+    parts = cut(grid, [1, 8], rows)
+    assert list(parts) == [1, 8]
+    for i, part in parts.items():
+        expected = rows.toarray()[:, pixels[grid.block(i)].ravel()]
+        assert part.dtype == np.float32 and expected.any()
+        np.testing.assert_array_equal(part.toarray(), expected)
+
+
+def test_entries_of_the_same_place_add_up():
+    grid = BlockGrid((2, 2), (1, 2))
+    twice = scipy.sparse.csr_matrix((np.ones(2, np.float32), [3, 3], [0, 2]), shape=(1, 4))
+    np.testing.assert_array_equal(cut(grid, [1], twice)[1].toarray(), [[0, 2]])
+
+
 @pytest.mark.parametrize(
-    ("matrix", "run", "message"),
+    ("part", "run", "message"),
     [
-        (scipy.sparse.csr_matrix((4, 11), dtype=np.float32), 2, r"\[4, 11\], expected csr float32"),
-        (scipy.sparse.csr_matrix((4, 12)), 2, r"csr float64 \[4, 12\], expected csr float32"),
-        (scipy.sparse.csc_matrix((4, 12), dtype=np.float32), 2, r"matrix is csc"),
-        (scipy.sparse.csr_matrix((0, 12), dtype=np.float32), 2, r"rows >= 1"),
-        (scipy.sparse.csr_matrix((4, 12), dtype=np.float32), 0, r"run is 0, expected at least 1"),
+        (scipy.sparse.csr_matrix((4, 5), dtype=np.float32), 2, r"\[4, 5\], expected csr float32"),
+        (scipy.sparse.csr_matrix((4, 6)), 2, r"block 1: A is csr float64 \[4, 6\], expected csr"),
+        (scipy.sparse.csc_matrix((4, 6), dtype=np.float32), 2, r"A is csc float32"),
+        (scipy.sparse.csr_matrix((3, 6), dtype=np.float32), 2, r"expected csr float32 \[4, 6\]"),
+        (scipy.sparse.csr_matrix((4, 6), dtype=np.float32), 0, r"2 groups of 0 rows"),
     ],
 )
-def test_matrices_that_do_not_fit(matrix, run, message):
+def test_parts_that_do_not_fit(part, run, message):
     with pytest.raises(ValueError, match=message):
-        SparseMatrix(BlockGrid((4, 3), (2, 3)), matrix, run)
+        SparseMatrix(BlockGrid((4, 3), (2, 3)), {1: part}, groups=2, run=run)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from asyncred.appraise import gflop_per_pixel, photograph_quality, worst_norm
 from asyncred.bound import layer_bound, stated_bound
 from asyncred.data import model_names
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error
+from asyncred.operators.contract import dot_test
 from asyncred.placement import owners
 from asyncred.plan import find_model, truth_blocks
-from asyncred.problem import Asked, read_problem
+from asyncred.problem import Asked, CoupledData, Problem, read_problem
 
 ROUNDING = 1e-3
 """By which a norm may pass a bound without contradicting it."""
@@ -44,11 +47,30 @@ def describe(path: Path, asked: Asked, *, denoiser: str, sigma: float | None = N
         f"denoiser {model.path.stem}: {_level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}",
         f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "
-        f"{problem.data.bytes_of(max(own)) / 2**20:.3g} MiB of A, y and x at most",
+        f"{problem.data.bytes_of(max(own)) / 2**20:.3g} MiB of {problem.data.counted} at most",
     ]
+    if isinstance(problem.data, CoupledData):
+        lines.append(_dot_test(problem, problem.data))
     if min(own) != max(own):
         lines.append(f"warning: uneven; {_even_counts(len(grid))} ranks would divide the blocks")
     return "\n".join(lines)
+
+
+def _dot_test(problem: Problem, data: CoupledData) -> str:
+    """Whether A of a few blocks is what the algorithms take it for. Raises ValueError."""
+    last = len(data.grid) - 1
+    blocks = sorted({0, last // 2, last})
+    model = data.model(blocks, threads=1)
+    found = dot_test(model, data.grid, blocks, np.random.default_rng(0))
+    try:
+        found.check()
+    except ValueError as error:
+        raise ValueError(f"{problem.path}: operator {problem.kind!r}: {error}") from None
+    return (
+        f"dot test of blocks {', '.join(map(str, blocks))}: <A x, z> and <x, A^T z> differ by "
+        f"{found.mismatch:.1e} of ||A x|| ||z||, some groups from that part of all by "
+        f"{found.subset:.1e}"
+    )
 
 
 def list_models() -> str:

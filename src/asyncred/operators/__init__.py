@@ -17,6 +17,7 @@ from asyncred.operators.block_random import BlockRandom
 from asyncred.operators.cartesian_mri import CartesianMri
 from asyncred.operators.convolution import Convolution
 from asyncred.operators.coupled import Coupled, LocalResidual
+from asyncred.operators.full_footprint import FullFootprint
 from asyncred.operators.mask import Mask
 from asyncred.operators.matrix import SparseMatrix
 from asyncred.operators.parallel_beam import ParallelBeam
@@ -30,6 +31,7 @@ __all__ = [
     "Coupled",
     "Footprint",
     "ForwardModel",
+    "FullFootprint",
     "Image",
     "LocalResidual",
     "Mask",

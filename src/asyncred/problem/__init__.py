@@ -9,6 +9,7 @@ from asyncred.problem.block_random import BlockRandomData, write_block_random
 from asyncred.problem.cartesian_mri import CartesianMriData, write_cartesian_mri
 from asyncred.problem.head import Asked
 from asyncred.problem.kinds import CoupledData, Data, LocalData
+from asyncred.problem.matrix import MatrixData, write_matrix
 from asyncred.problem.parallel_beam import ParallelBeamData, write_parallel_beam
 from asyncred.problem.reader import Problem, read_problem
 
@@ -19,10 +20,12 @@ __all__ = [
     "CoupledData",
     "Data",
     "LocalData",
+    "MatrixData",
     "ParallelBeamData",
     "Problem",
     "read_problem",
     "write_block_random",
     "write_cartesian_mri",
+    "write_matrix",
     "write_parallel_beam",
 ]

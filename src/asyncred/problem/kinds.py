@@ -42,6 +42,8 @@ class Data:
     """Of the image: float32 or complex64."""
     tau: ClassVar[float] = 0.1
     """The weight of the denoiser where nobody says one."""
+    counted: ClassVar[str] = "A, y and x"
+    """What ``bytes_of`` counts."""
 
     @property
     def groups(self) -> int:

@@ -20,13 +20,16 @@ from asyncred.problem.fastmri import is_fastmri, read_fastmri
 from asyncred.problem.fields import node, string
 from asyncred.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
 from asyncred.problem.kinds import CoupledData, LocalData
+from asyncred.problem.matrix import read_matrix
 from asyncred.problem.nxtomo import is_nxtomo, read_nxtomo
 from asyncred.problem.parallel_beam import read_parallel_beam
+from asyncred.problem.plugin import installed, read_plugin
 
 READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | CoupledData]] = {
     "block_random": read_block_random,
     "cartesian_mri": read_cartesian_mri,
     "parallel_beam": read_parallel_beam,
+    "matrix": read_matrix,
 }
 """What reads /operator and /measurements/y of a problem file, by kind."""
 
@@ -92,9 +95,18 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
 
 def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:
     grid = read_grid(path, file, asked)
-    kind = string(node(path, file, "operator", h5py.Group), "kind")
-    if kind is None or kind not in READERS:
-        raise ValueError(f"{path}: /operator kind is {kind!r}, expected {' or '.join(READERS)}")
-    data = READERS[kind](path, file, grid, asked)
+    kind = _kind(path, file)
+    data = READERS.get(kind, read_plugin)(path, file, grid, asked)
     known = has_truth(path, file, grid.shape, data.stack.images)
     return Problem(path, kind, data, read_range(path, file), known)
+
+
+def _kind(path: Path, file: h5py.File) -> str:
+    """A kind that is built in or that an installed package brings. Raises ValueError."""
+    kind = string(node(path, file, "operator", h5py.Group), "kind")
+    if kind is not None and (kind in READERS or kind in installed()):
+        return kind
+    raise ValueError(
+        f"{path}: /operator kind is {kind!r}, expected {' or '.join(READERS)}, or an installed "
+        f"operator ({', '.join(installed()) or 'there is none'})"
+    )
