@@ -127,7 +127,7 @@ def load_config(flags: Mapping[str, Any], toml: Path | None) -> RunConfig:
     for name, value in flags.items():
         values[name], where[name] = value, f"--{name.replace('_', '-')}"
     resumed = values.get("resume")
-    if isinstance(resumed, str) and Path(resumed).exists():
+    if isinstance(resumed, (str, Path)) and Path(resumed).is_file():
         for name, value in _read_checkpoint(Path(resumed)).items():
             if name not in values:
                 values[name], where[name] = value, f"{resumed}: {name}"

@@ -84,6 +84,7 @@ class CoupledTerm:
     ) -> None:
         self._comm, self._data, self._model = comm, data, model
         self._plan, self._placement = plan, placement
+        self._image = data.stack.index  # whose A it is
 
     def open(self, comm: MPI.Intracomm, stack: ExitStack) -> None:
         """Allocate the residual, to be freed by the stack; find the norms. Collective over comm."""
@@ -98,8 +99,9 @@ class CoupledTerm:
         """
         data, plan = self._data.of(index), self._plan
         on_all(self._comm, lambda: data.y(own_groups(data, self._comm)))
-        if not data.one_A and index != self._data.stack.index:
+        if not data.one_A and index != self._image:
             self._couple(on_all(self._comm, lambda: _model(data, self._placement)))
+            self._image = index
         self._coupling.turn(data)
         phases = on_all(self._comm, lambda: data.phases(self._placement.own))
         if plan.start in COUPLED_STARTS:
