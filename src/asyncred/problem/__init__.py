@@ -5,20 +5,29 @@ opens the file in mode "r" and takes only its own part.
 """
 
 from asyncred.problem.block_random import BlockRandomData, write_block_random
+from asyncred.problem.convolution import ConvolutionData, write_convolution
 from asyncred.problem.head import Asked
 from asyncred.problem.kinds import CoupledData, Data, LocalData
+from asyncred.problem.mask import MaskData, write_mask
 from asyncred.problem.parallel_beam import ParallelBeamData, write_parallel_beam
 from asyncred.problem.reader import Problem, read_problem
+from asyncred.problem.superresolution import SuperresolutionData, write_superresolution
 
 __all__ = [
     "Asked",
     "BlockRandomData",
+    "ConvolutionData",
     "CoupledData",
     "Data",
     "LocalData",
+    "MaskData",
     "ParallelBeamData",
     "Problem",
+    "SuperresolutionData",
     "read_problem",
     "write_block_random",
+    "write_convolution",
+    "write_mask",
     "write_parallel_beam",
+    "write_superresolution",
 ]

@@ -14,14 +14,20 @@ from asyncred.files import open_hdf5
 from asyncred.grid import BlockGrid, Region
 from asyncred.operators import Image
 from asyncred.problem.block_random import read_block_random
+from asyncred.problem.convolution import read_convolution
 from asyncred.problem.fields import node, string
 from asyncred.problem.head import Asked, has_truth, read_grid, read_range
 from asyncred.problem.kinds import CoupledData, LocalData
+from asyncred.problem.mask import read_mask
 from asyncred.problem.parallel_beam import read_parallel_beam
+from asyncred.problem.superresolution import read_superresolution
 
 READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | CoupledData]] = {
     "block_random": read_block_random,
     "parallel_beam": read_parallel_beam,
+    "convolution": read_convolution,
+    "superresolution": read_superresolution,
+    "mask": read_mask,
 }
 """What reads /operator and /measurements/y of a problem file, by kind."""
 
