@@ -179,7 +179,7 @@ def _iterate(
     rngs = [np.random.default_rng([config.seed, comm.rank, purpose]) for purpose in (0, 1)]
     order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, rngs[0])
     minibatch = FullBatch() if config.minibatch is None else RandomRows(config.minibatch, rngs[1])
-    step = choose_step(config, job.term.A, job.placement, tau=job.plan.tau)
+    step = choose_step(config, job.term.A, G.grid, job.placement, tau=job.plan.tau)
     comm.Barrier()  # all clocks start together
     stop = _stop(job, counters, signals)
     times.reset()

@@ -19,7 +19,7 @@ from asyncred.collective import on_all
 from asyncred.config import STARTS, RunConfig
 from asyncred.coupling import STARTS as COUPLED_STARTS
 from asyncred.coupling import Coupling
-from asyncred.grid import region_shape
+from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Coupled, ForwardModel, Image, Operator
 from asyncred.placement import Placement
 from asyncred.plan import Plan, stored_blocks
@@ -135,13 +135,17 @@ def _stored(plan: Plan, own: list[int], index: int) -> dict[int, Image]:
     return stored_blocks(plan.start, problem.grid, own, row, problem.data.dtype)
 
 
-def choose_step(config: RunConfig, A: Operator, placement: Placement, *, tau: float) -> Step:
+def choose_step(
+    config: RunConfig, A: Operator, grid: BlockGrid, placement: Placement, *, tau: float
+) -> Step:
     """The step of a configuration, from the norms of the own blocks and of A."""
-    step = _constant_step(config, A, placement, tau)
+    step = _constant_step(config, A, grid, placement, tau)
     return step if config.decay is None else DecayingStep(step, epochs=config.decay)
 
 
-def _constant_step(config: RunConfig, A: Operator, placement: Placement, tau: float) -> Step:
+def _constant_step(
+    config: RunConfig, A: Operator, grid: BlockGrid, placement: Placement, tau: float
+) -> Step:
     if not isinstance(config.step, str):
         return FixedStep(config.step)
     b, ranks = len(placement.owner), len(placement.hosts)
@@ -154,4 +158,5 @@ def _constant_step(config: RunConfig, A: Operator, placement: Placement, tau: fl
     if config.step == "safe":
         L = {i: max(coupling, L_i) for i, L_i in L.items()}
         return SafeStep(L, tau=tau, b=b, delay_bound=ranks - 1)
-    return AdaptiveStep(L, tau=tau, b=b, coupling=coupling)
+    reach = float(A.halo > min(grid.block_shape))
+    return AdaptiveStep(L, tau=tau, b=b, coupling=coupling, reach=reach)

@@ -64,7 +64,7 @@ def read_superresolution(
             f"{path}: {where} is {list(grid.block_shape)}, expected multiples of the factor "
             f"{factor}"
         )
-    y = picture(path, file, measured_shape(grid, factor), f"every {factor}th pixel")
+    y = picture(path, file, measured_shape(grid, factor), f"the image's over {factor}, rounded up")
     return SuperresolutionData(path, grid, read_stack(path, y, 2, asked), kernel, factor)
 
 

@@ -118,17 +118,17 @@ def _add_kind(
     return kind
 
 
-_count = typed(integer("an integer >= 1", low=1))
-_positive = typed(number("a number > 0", open_low=True))
-_level = typed(number("a number >= 0"))
-_decibel = typed(number("dB >= -100", low=-100.0))
-
-
 def _at_most_one(value: Any) -> float:
-    found = number("a number > 0, at most 1", open_low=True)(value)
+    """A check: a share."""
+    expected = "a number > 0, at most 1"
+    found = number(expected, open_low=True)(value)
     if found > 1:
-        raise ValueError("a number > 0, at most 1")
+        raise ValueError(expected)
     return found
 
 
+_count = typed(integer("an integer >= 1", low=1))
 _share = typed(_at_most_one)
+_positive = typed(number("a number > 0", open_low=True))
+_level = typed(number("a number >= 0"))
+_decibel = typed(number("dB >= -100", low=-100.0))
