@@ -41,13 +41,17 @@ def reconstruct(problem, ranks, *flags):
     return read_result(output)
 
 
-def test_all_methods_agree(problem):
-    """A reads neighbours' blocks farther than the denoiser, or not at all."""
-    serial = reconstruct(problem, 1, *TV, "--method", "gm", "--epochs", "400")
+@pytest.fixture(scope="module")
+def serial(problem):
+    """The whole image at once, near its fixed point."""
+    return reconstruct(problem, 1, *TV, "--method", "gm", "--epochs", "200")
+
+
+def test_all_methods_agree(problem, serial):
     before, after = (snr(serial.truth, x) for x in (serial.start, serial.image))
     assert after > before + 0.4
     for ranks, method in ((1, "async"), (2, "async"), (4, "async"), (2, "sync")):
-        found = reconstruct(problem, ranks, *TV, "--method", method, "--epochs", "300")
+        found = reconstruct(problem, ranks, *TV, "--method", method, "--epochs", "100")
         assert snr(serial.image, found.image) > 35, (ranks, method)
         assert found.column("distance")[-1] < 1e-3, (ranks, method)
 
@@ -61,11 +65,10 @@ def test_windows_aligned_to_strides(problem, tmp_path):
     assert snr(serial.image, blocks.image) > 35
 
 
-def test_minibatches(problem):
-    serial = reconstruct(problem, 1, *TV, "--method", "gm", "--epochs", "200")
-    flags = ("--minibatch", "250", "--decay", "5", "--epochs", "100")
+def test_minibatches(problem, serial):
+    flags = ("--minibatch", "250", "--decay", "5", "--epochs", "60")
     found = reconstruct(problem, 2, *TV, *flags)
-    assert snr(serial.image, found.image) > 20
+    assert snr(serial.image, found.image) > snr(serial.image, found.start) + 2
 
 
 def test_a_stack_has_the_starts_of_its_images(problem):

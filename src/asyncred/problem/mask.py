@@ -40,6 +40,7 @@ class MaskData(LocalData):
         "interpolated": Mask.interpolated,
         "adjoint": Mask.adjoint,
     }
+    tau = 0.5
 
     @property
     def groups(self) -> int:
