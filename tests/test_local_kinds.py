@@ -24,13 +24,17 @@ KINDS = {
 pytestmark = pytest.mark.ranks
 
 
+def simulate(kind, path, *flags):
+    done = mpirun(1, *ASYNCRED, "simulate", kind, path, *flags, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def problem(request, tmp_path_factory):
     path = tmp_path_factory.mktemp(request.param) / "problem.h5"
-    flags = ["--size", "96", "--block", "32", "--seed", "2", *KINDS[request.param]]
-    done = mpirun(1, *ASYNCRED, "simulate", request.param, path, *flags, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return path
+    flags = ("--size", "96", "--block", "32", "--seed", "2")
+    return simulate(request.param, path, *flags, *KINDS[request.param])
 
 
 def reconstruct(problem, ranks, *flags):
@@ -54,6 +58,15 @@ def test_all_methods_agree(problem, serial):
         found = reconstruct(problem, ranks, *TV, "--method", method, "--epochs", "100")
         assert snr(serial.image, found.image) > 35, (ranks, method)
         assert found.column("distance")[-1] < 1e-3, (ranks, method)
+
+
+def test_a_blur_wider_than_a_block(tmp_path):
+    """Blocks of 12 pixels, a kernel of 19: A looks beyond the next block."""
+    path = simulate("blur", tmp_path / "p.h5", "--size", "48", "--block", "12", "--sigma", "3")
+    flags = (*TV, "--tau", "0.5", "--epochs", "150")
+    serial, found = reconstruct(path, 1, *flags, "--method", "gm"), reconstruct(path, 4, *flags)
+    assert snr(serial.image, found.image) > 35
+    assert found.column("distance")[-1] < 1e-4
 
 
 def test_windows_aligned_to_strides(problem, tmp_path):

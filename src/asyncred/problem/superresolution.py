@@ -42,6 +42,7 @@ class SuperresolutionData(BlurredData):
         "interpolated": Superresolution.interpolated,
         "adjoint": Superresolution.adjoint,
     }
+    tau = 0.05
 
     def operator(self, blocks: list[int], *, threads: int) -> Superresolution:
         """The data term of some blocks, on one thread."""
