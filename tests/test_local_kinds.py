@@ -48,14 +48,14 @@ def reconstruct(problem, ranks, *flags):
 @pytest.fixture(scope="module")
 def serial(problem):
     """The whole image at once, near its fixed point."""
-    return reconstruct(problem, 1, *TV, "--method", "gm", "--epochs", "200")
+    return reconstruct(problem, 1, *TV, "--method", "gm", "--epochs", "300")
 
 
 def test_all_methods_agree(problem, serial):
     before, after = (snr(serial.truth, x) for x in (serial.start, serial.image))
     assert after > before + 0.4
     for ranks, method in ((1, "async"), (2, "async"), (4, "async"), (2, "sync")):
-        found = reconstruct(problem, ranks, *TV, "--method", method, "--epochs", "100")
+        found = reconstruct(problem, ranks, *TV, "--method", method, "--epochs", "200")
         assert snr(serial.image, found.image) > 35, (ranks, method)
         assert found.column("distance")[-1] < 1e-3, (ranks, method)
 

@@ -19,7 +19,8 @@ import h5py
 
 from asyncred.grid import BlockGrid
 from asyncred.operators import Convolution, Image
-from asyncred.problem.blurred import BlurredData, picture, read_kernel, write_blurred
+from asyncred.problem.blurred import BlurredData, read_kernel, write_blurred
+from asyncred.problem.fields import picture
 from asyncred.problem.head import Asked, read_stack
 
 

@@ -21,8 +21,7 @@ import h5py
 from asyncred.files import open_hdf5, written_whole
 from asyncred.grid import BlockGrid
 from asyncred.operators import Image, Mask
-from asyncred.problem.blurred import picture
-from asyncred.problem.fields import finite, node
+from asyncred.problem.fields import finite, node, picture
 from asyncred.problem.head import Asked, read_stack, write_head
 from asyncred.problem.kinds import LocalData
 

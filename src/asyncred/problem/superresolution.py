@@ -26,11 +26,10 @@ from asyncred.operators.superresolution import divides
 from asyncred.problem.blurred import (
     BlurredData,
     measured_shape,
-    picture,
     read_kernel,
     write_blurred,
 )
-from asyncred.problem.fields import integer
+from asyncred.problem.fields import integer, picture
 from asyncred.problem.head import Asked, read_stack
 
 
