@@ -41,8 +41,8 @@ def transpose(r, kernel, factor, shape):
     return reference(lattice, kernel[::-1, ::-1], 1)
 
 
-def build(grid, kernel, factor, y):
-    """The model of all blocks, y cut out of the whole as the docstring says."""
+def parts_of(grid, kernel, factor, y):
+    """y of all blocks, cut out of the whole as the docstring says."""
     radius = max(kernel.shape) // 2
     parts = {}
     for i in range(len(grid)):
@@ -51,6 +51,12 @@ def build(grid, kernel, factor, y):
             for side in grid.window(i, radius).region
         )
         parts[i] = y[rows, cols]
+    return parts
+
+
+def build(grid, kernel, factor, y):
+    """The model of all blocks."""
+    parts = parts_of(grid, kernel, factor, y)
     if factor == 1:
         return Convolution(grid, kernel, parts)
     return Superresolution(grid, kernel, factor, parts)
@@ -173,6 +179,60 @@ def test_lipschitz_bounds_the_norm(case):
     m = A.measurements(0)
     assert A.lipschitz(0, m) == A.lipschitz(0, 2 * m) == L
     assert A.lipschitz(0, 1) == m * L
+
+
+def test_other_measurements(case):
+    A, grid, kernel, factor, y = case
+    i = len(grid) - 1
+    other = A.of({i: 3 * part for i, part in parts_of(grid, kernel, factor, y).items()})
+    np.testing.assert_allclose(other.adjoint(i), 3 * A.adjoint(i), rtol=0, atol=1e-4)
+    assert other.lipschitz(i, None) == A.lipschitz(i, None)
+    with pytest.raises(ValueError, match="block 0: y is"):
+        A.of({0: np.zeros((1, 40), np.float32)})
+
+
+def test_start_that_was_measured():
+    grid, y = BlockGrid((19, 23), (7, 5)), image(BlockGrid((19, 23), (7, 5)), 1)
+    A = build(grid, KERNELS["3x7"], 1, y)
+    for i in range(len(grid)):
+        np.testing.assert_array_equal(A.measured(i), y[grid.block(i)])
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_interpolation_keeps_the_measurements(factor):
+    """y[j] sits on pixel factor j, in every block, whatever the kernel; also in a block of one."""
+    for grid in (
+        BlockGrid((26, 20), (6, 12)),
+        BlockGrid((5, 20), (5, 6)),
+        BlockGrid((1, 9), (1, 6)),
+    ):
+        shape = [-(-side // factor) for side in grid.shape]
+        y = np.random.default_rng(3).random(shape, dtype=np.float32)
+        for name in ("5x5", "1x1"):
+            parts = parts_of(grid, KERNELS[name], factor, y)
+            A = Superresolution(grid, KERNELS[name], factor, parts)
+            found = np.full(grid.shape, np.nan, np.float32)
+            for i in range(len(grid)):
+                found[grid.block(i)] = A.interpolated(i)
+            np.testing.assert_allclose(found[::factor, ::factor], y, atol=1e-5)
+
+
+def test_interpolation_of_a_smooth_image():
+    """Cubic and aligned: far nearer than the measurements repeated, in blocks too."""
+    rows, cols = np.mgrid[:96, :96] / 96
+    x = (0.5 + 0.3 * np.sin(9 * rows) * np.cos(7 * cols)).astype(np.float32)
+    kernel = gaussian_kernel(2.0, 8)
+    found = {}
+    for side in (24, 96):
+        grid = BlockGrid((96, 96), (side, side))
+        A = Superresolution(grid, kernel, 4, parts_of(grid, kernel, 4, x[::4, ::4]))
+        found[side] = np.empty_like(x)
+        for i in range(len(grid)):
+            found[side][grid.block(i)] = A.interpolated(i)
+    inside = np.s_[8:84, 8:84]
+    steps = np.abs(np.kron(x[::4, ::4], np.ones((4, 4))) - x)[inside].max()
+    assert np.abs(found[96] - x)[inside].max() < 0.02 * steps
+    assert np.abs(found[24] - found[96])[inside].max() < 0.1 * steps
 
 
 def test_gain_of_a_kernel_that_sums_to_one():

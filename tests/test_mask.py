@@ -79,6 +79,29 @@ def test_measurements_and_lipschitz(A, image):
     assert np.linalg.norm(change) == pytest.approx(A.lipschitz(0, 2), rel=1e-5)
 
 
+def test_interpolation_takes_the_nearest_measured_pixel(A, image):
+    mask, y = image
+    for i in range(len(GRID) - 1):
+        M_i, y_i = mask[GRID.block(i)], y[GRID.block(i)]
+        found, places = A.interpolated(i), np.argwhere(M_i)
+        assert found.dtype == np.float32
+        for p in np.ndindex(M_i.shape):
+            distances = np.linalg.norm(places - p, axis=1)
+            nearest = places[distances <= distances.min() + 1e-9]
+            assert found[p] in [y_i[tuple(q)] for q in nearest]
+    np.testing.assert_array_equal(A.interpolated(len(GRID) - 1), 0)
+
+
+def test_same_mask_with_other_measurements(A, image):
+    y = image[1]
+    other = A.of({i: 2 * y[GRID.block(i)] for i in range(len(GRID))})
+    for i in range(len(GRID)):
+        np.testing.assert_array_equal(other.adjoint(i), 2 * A.adjoint(i))
+        assert other.measurements(i) == A.measurements(i)
+    with pytest.raises(ValueError, match=r"masks of blocks .* y of \[0\]"):
+        A.of({0: y[GRID.block(0)]})
+
+
 @pytest.mark.parametrize(
     ("mask", "y", "message"),
     [

@@ -6,8 +6,9 @@ import pytest
 from asyncred.data import model_path
 from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
 from asyncred.grid import BlockGrid, region_shape
-from asyncred.operators import BlockRandom
+from asyncred.operators import BlockRandom, Convolution
 from asyncred.operators.block_random import draw_matrix
+from asyncred.operators.convolution import blur
 from asyncred.red import RedOperator
 from networks import smoothing, u_net
 
@@ -64,6 +65,27 @@ def test_minibatch_goes_to_the_data_term_alone(G):
     changed = G.block(5, window(G, x, 5), rows) - G.block(5, window(G, x, 5))
     expected = G.A.gradient(5, x_i, rows) - G.A.gradient(5, x_i, None)
     np.testing.assert_allclose(changed, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", [smoothing, u_net])
+@pytest.mark.parametrize("side", [3, 9])
+def test_A_that_looks_into_other_blocks(tmp_path, network, side):
+    """Farther than D or not as far, through windows that D wants aligned or not."""
+    kernel = np.random.default_rng(1).random((side, side), np.float32) / side**2
+    radius, whole = side // 2, image(4)
+    y = {i: whole[GRID.window(i, radius).region] for i in range(len(GRID))}
+    D = OnnxDenoiser(inspect_denoiser(network(tmp_path / "network.onnx")), threads=1)
+    G, x = RedOperator(GRID, Convolution(GRID, kernel, y), D, tau=TAU), image()
+    data = adjoint(blur(x, kernel) - whole, kernel)
+    np.testing.assert_allclose(G.full(x), data + TAU * (x - D(x)), atol=1e-5)
+    for i in range(len(GRID)):
+        x_tilde = x[GRID.window(i, G.halo, G.align).region]
+        expected = (data + TAU * (x - D(x)))[GRID.block(i)]
+        np.testing.assert_allclose(G.block(i, x_tilde), expected, atol=2e-5)
+
+
+def adjoint(r, kernel):
+    return blur(r, np.ascontiguousarray(kernel[::-1, ::-1]))
 
 
 def test_arguments_stay_as_they_are(G):

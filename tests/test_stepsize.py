@@ -41,6 +41,12 @@ def test_adaptive_follows_its_own_delay(delay):
     assert step(1, delay) < 2 / (5 + 2 * TAU)
 
 
+def test_adaptive_where_A_looks_beyond_the_next_block():
+    step = AdaptiveStep(L, tau=TAU, b=B, reach=1.0)
+    assert step(0, 0) == AdaptiveStep(L, tau=TAU, b=B)(0, 0)
+    assert step(1, 6) == pytest.approx(RELAXATION * 2 / ((5 + 2 * TAU) * (1 + 6 * 2 / 4)))
+
+
 @pytest.mark.parametrize("n", [1, 5, 60])
 def test_power_iteration(n):
     a = np.random.default_rng(n).standard_normal((n, n), dtype=np.float32)

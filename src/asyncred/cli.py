@@ -34,7 +34,7 @@ RUN_FLAGS: dict[str, str] = {
     "denoiser-range": "LOW:HIGH, the network's values for black and white (0:1)",
     "sigma": "noise level, in units of 1/255, of a network that takes one (the file's)",
     "halo": "pixels around a block, where the graph gives no bound",
-    "tau": "weight of the denoiser (0.8 for compressive sensing, 0.2 for MRI, else 0.1)",
+    "tau": "weight of the denoiser (cs 0.8, inpaint 0.5, MRI 0.2, superresolution 0.05, else 0.1)",
     "method": f"{', '.join(METHODS)} (async)",
     "minibatch": "measurements per update and block (all)",
     "updates": "budget of block updates",

@@ -205,7 +205,7 @@ def _iterate(
     """
     config, comm, own, coupling = job.config, job.comm, job.own, job.term.coupling
     order, minibatch = _choices(job)
-    step = choose_step(config, job.term.A, job.placement, tau=job.plan.tau, past=job.past)
+    step = choose_step(config, job.term.A, G.grid, job.placement, tau=job.plan.tau, past=job.past)
     at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
     comm.Barrier()  # all clocks start together
     stop = _stop(job, counters, signals, job.past.updates // at_once)

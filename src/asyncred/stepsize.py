@@ -72,24 +72,33 @@ class AdaptiveStep:
     an old x_i, and only the halo of tau (I - D), of constant 2 tau, does. So this update's own
     delay multiplies 2 tau alone. Where A couples the blocks, the update moves together with as many
     others as its delay counts, and A restricted to n blocks has a squared norm of at most the sum
-    of theirs, and of at most ||A||^2, ``coupling``. A rule of thumb, not a theorem: ``SafeStep`` is
-    the proven one.
+    of theirs, and of at most ||A||^2, ``coupling``. A local A that looks into other blocks has that
+    of the whole A for its L already; that is enough where it does not look beyond the next block.
+    Where it does, and x there came from another host, one update older still, iterates of the data
+    term alone grew in simulations: ``reach`` is the share of L_i, 0 or 1, that the delay multiplies
+    too. A rule of thumb, not a theorem: ``SafeStep`` is the proven one.
     """
 
     def __init__(
-        self, L: Mapping[int, float], *, tau: float, b: int, coupling: float = 0.0
+        self,
+        L: Mapping[int, float],
+        *,
+        tau: float,
+        b: int,
+        coupling: float = 0.0,
+        reach: float = 0.0,
     ) -> None:
         self._L, self._tau, self._root_b = L, tau, np.sqrt(b)
-        self._coupling = coupling
+        self._coupling, self._reach = coupling, reach
 
     def __call__(self, i: int, delay: int) -> float:
-        """Return 2 RELAXATION / (L_i + 2 tau (1 + 2 delay / sqrt(b))).
+        """Return 2 RELAXATION / (L_i + 2 tau + (reach L_i + 2 tau) 2 delay / sqrt(b)).
 
-        With max(L_i, min((1 + delay) L_i, coupling)) in place of L_i.
+        With max(L_i, min((1 + delay) L_i, coupling)) in place of the first L_i.
         """
         L = max(self._L[i], min((1 + delay) * self._L[i], self._coupling))
-        stale = 2 * self._tau * (1 + 2 * delay / self._root_b)
-        return float(2 * RELAXATION / (L + stale))
+        stale = (self._reach * self._L[i] + 2 * self._tau) * 2 * delay / self._root_b
+        return float(2 * RELAXATION / (L + 2 * self._tau + stale))
 
 
 class DecayingStep:

@@ -20,7 +20,7 @@ from asyncred.collective import on_all
 from asyncred.config import STARTS, RunConfig
 from asyncred.coupling import STARTS as COUPLED_STARTS
 from asyncred.coupling import Coupling
-from asyncred.grid import region_shape
+from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Coupled, ForwardModel, Image, Operator
 from asyncred.placement import Placement
 from asyncred.plan import Plan, stored_blocks
@@ -150,10 +150,16 @@ def own_groups(data: CoupledData, comm: MPI.Intracomm) -> range:
 
 
 def choose_step(
-    config: RunConfig, A: Operator, placement: Placement, *, tau: float, past: Past
+    config: RunConfig,
+    A: Operator,
+    grid: BlockGrid,
+    placement: Placement,
+    *,
+    tau: float,
+    past: Past,
 ) -> Step:
     """The step of a configuration, from the norms of the own blocks and of A."""
-    step = _constant_step(config, A, placement, tau, past)
+    step = _constant_step(config, A, grid, placement, tau, past)
     if config.decay is None:
         return step
     counts = {i: int(past.per_block[i]) for i in placement.own}
@@ -161,7 +167,12 @@ def choose_step(
 
 
 def _constant_step(
-    config: RunConfig, A: Operator, placement: Placement, tau: float, past: Past
+    config: RunConfig,
+    A: Operator,
+    grid: BlockGrid,
+    placement: Placement,
+    tau: float,
+    past: Past,
 ) -> Step:
     if not isinstance(config.step, str):
         return FixedStep(config.step)
@@ -175,4 +186,5 @@ def _constant_step(
     if config.step == "safe":
         L = {i: max(coupling, L_i) for i, L_i in L.items()}
         return SafeStep(L, tau=tau, b=b, delay_bound=max(ranks - 1, past.longest_delay))
-    return AdaptiveStep(L, tau=tau, b=b, coupling=coupling)
+    reach = float(A.halo > min(grid.block_shape))
+    return AdaptiveStep(L, tau=tau, b=b, coupling=coupling, reach=reach)

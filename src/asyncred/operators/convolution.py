@@ -9,17 +9,21 @@ measurements, it is the block of the whole image's gradient to rounding.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from asyncred.grid import BlockGrid, Region, Window, within
+from asyncred.grid import BlockGrid, Region, Window, region_shape, within
 from asyncred.operators.local import LocalModel
 from asyncred.operators.protocols import Image, Rows
 from asyncred.stepsize import SAFETY
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Array = NDArray[np.float32]
 
@@ -79,33 +83,49 @@ class Blur:
         return out[self._inside]
 
 
-class Convolution(LocalModel):
-    """The data term of the blocks of one rank.
+def measured_region(grid: BlockGrid, i: int, radius: int, factor: int) -> Region:
+    """Which part of y block i has a part in: that on ``grid.window(i, radius)``.
+
+    In rows and columns of y, which holds every ``factor``-th pixel from pixel 0 on.
+    """
+    rows, cols = (
+        slice(-(-side.start // factor), -(-side.stop // factor))
+        for side in grid.window(i, radius).region
+    )
+    return rows, cols
+
+
+class Blurred(LocalModel):
+    """The data term of y = (k * x)[::factor, ::factor], for the blocks of one rank.
 
     ``kernel`` float32 [kh, kw], odd sides; its ``radius`` is half the larger. ``y`` maps a block's
-    number i to y on ``grid.window(i, radius)``, float32. ``halo`` is twice the radius.
+    number i to y on ``measured_region(grid, i, radius, factor)``, float32. ``halo`` is twice the
+    radius.
 
-    The measurements a minibatch of block i is drawn from are the m pixels of that window, in
-    row-major order: all that the block's gradient depends on. Windows of neighbours overlap, so a
-    pixel of y may be drawn for several blocks; for each of them w pixels of weight m/w have the
-    block's gradient as their mean. Raises ValueError.
+    The measurements a minibatch of block i is drawn from are the m of that region, in row-major
+    order: all that the block's gradient depends on. Regions of neighbours overlap, so a measurement
+    may be drawn for several blocks; for each of them w measurements of weight m/w have the block's
+    gradient as their mean. Raises ValueError.
     """
 
-    def __init__(self, grid: BlockGrid, kernel: Array, y: Mapping[int, Array]) -> None:
+    def __init__(self, grid: BlockGrid, kernel: Array, factor: int, y: Mapping[int, Array]) -> None:
         if kernel.ndim != 2 or kernel.dtype != np.float32 or any(k % 2 == 0 for k in kernel.shape):
             raise ValueError(
                 f"kernel is {kernel.dtype} {list(kernel.shape)}, "
                 "expected float32 [kh, kw] of odd sides"
             )
-        self._grid, self._kernel, self._y = grid, kernel, y
         self.radius = max(kernel.shape) // 2
         self.halo = 2 * self.radius
+        self._grid, self._kernel, self._factor = grid, kernel, factor
+        self._y = self._checked(y)
         self._blurs: dict[tuple[int, int], Blur] = {}
-        for i, y_i in y.items():
-            window = self._data_window(i)
-            expected = np.empty(window.shape, bool)[self._lattice(window.region)].shape
-            if y_i.shape != expected:
-                raise ValueError(f"block {i}: y is {list(y_i.shape)}, expected {list(expected)}")
+        self._norm_squared = largest_gain(kernel, factor)
+
+    def of(self, y: Mapping[int, Array]) -> Self:
+        """The same A with other measurements."""
+        other = copy.copy(self)
+        other._y = self._checked(y)
+        return other
 
     def gradient(self, i: int, x_tilde: Image, rows: Rows | None) -> Image:
         """U_i^T A^T (A x - y), or (m/w) U_i^T A_S^T (A_S x - y_S) for a subset S of w pixels.
@@ -134,9 +154,17 @@ class Convolution(LocalModel):
         m = self.measurements(i)
         return self._norm_squared * (1.0 if minibatch is None else max(1.0, m / minibatch))
 
+    def _checked(self, y: Mapping[int, Array]) -> Mapping[int, Array]:
+        for i, y_i in y.items():
+            expected = region_shape(measured_region(self._grid, i, self.radius, self._factor))
+            if y_i.shape != expected:
+                raise ValueError(f"block {i}: y is {list(y_i.shape)}, expected {list(expected)}")
+        return y
+
     def _lattice(self, region: Region) -> Region:
-        """Which pixels of a region are measured: all."""
-        return slice(None), slice(None)
+        """The pixels of a region whose row and column in the image are multiples of factor."""
+        rows, cols = (slice(-part.start % self._factor, None, self._factor) for part in region)
+        return rows, cols
 
     def _data_window(self, i: int) -> Window:
         return self._grid.window(i, self.radius)
@@ -146,9 +174,16 @@ class Convolution(LocalModel):
             self._blurs[shape] = Blur(self._kernel, shape)
         return self._blurs[shape]
 
-    @cached_property
-    def _norm_squared(self) -> float:
-        return largest_gain(self._kernel, 1)
+
+class Convolution(Blurred):
+    """The data term of the blocks of one rank; arguments and minibatches as for ``Blurred``."""
+
+    def __init__(self, grid: BlockGrid, kernel: Array, y: Mapping[int, Array]) -> None:
+        super().__init__(grid, kernel, 1, y)
+
+    def measured(self, i: int) -> Image:
+        """Block i of y as it is, float32 [h, w]."""
+        return self._y[i][self._data_window(i).inner]
 
 
 def largest_gain(kernel: Array, factor: int) -> float:

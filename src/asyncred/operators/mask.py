@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 
 from asyncred.grid import BlockGrid
@@ -43,9 +44,14 @@ class Mask(LocalModel):
                     f"block {i}: mask {M_i.dtype} {list(M_i.shape)}, y {list(y[i].shape)}, "
                     f"expected bool {list(shape)} and {list(shape)}"
                 )
+        self._grid, self._mask = grid, mask
         self._pixels = {i: np.flatnonzero(M_i) for i, M_i in mask.items()}
         self._y = {i: y[i][M_i] for i, M_i in mask.items()}
         self._shapes = {i: M_i.shape for i, M_i in mask.items()}
+
+    def of(self, y: Mapping[int, Image]) -> Mask:
+        """The same A with other measurements."""
+        return Mask(self._grid, self._mask, y)
 
     def gradient(self, i: int, x_i: Image, rows: Rows | None) -> Image:
         """M_i (x_i - y_i), or (m/w) M_S (x_i - y_i) for a subset S of w measured pixels."""
@@ -64,6 +70,20 @@ class Mask(LocalModel):
     def adjoint(self, i: int) -> Image:
         """M_i y_i, float32 [h, w]."""
         return -self.gradient(i, np.zeros(self._shapes[i], np.float32), None)
+
+    def interpolated(self, i: int) -> Image:
+        """y_i, every gap filled from the nearest measured pixel of the block, float32 [h, w].
+
+        0 where the block has none.
+        """
+        x_i = self.adjoint(i)
+        if not self._y[i].size:
+            return x_i
+        nearest = scipy.ndimage.distance_transform_edt(
+            ~self._mask[i], return_distances=False, return_indices=True
+        )
+        filled: Image = x_i[tuple(nearest)]
+        return filled
 
     def lipschitz(self, i: int, minibatch: int | None) -> float:
         """1, or m/w for a minibatch of w; 0 where nothing is measured."""

@@ -6,10 +6,12 @@ The convolution of ``asyncred.operators.convolution``, measured on a coarser lat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 
-from asyncred.grid import BlockGrid, Region
-from asyncred.operators.convolution import Array, Convolution, blur, largest_gain
+import numpy as np
+import scipy.ndimage
+
+from asyncred.grid import BlockGrid
+from asyncred.operators.convolution import Array, Blurred, blur, measured_region
 from asyncred.operators.protocols import Image
 
 
@@ -18,32 +20,39 @@ def subsample(x: Image, kernel: Array, factor: int) -> Image:
     return blur(x, kernel)[::factor, ::factor]
 
 
-class Superresolution(Convolution):
-    """The data term of the blocks of one rank.
+class Superresolution(Blurred):
+    """The data term of the blocks of one rank; arguments and minibatches as for ``Blurred``.
 
-    ``kernel`` and ``halo`` as for ``Convolution``. ``y`` maps a block's number i to the
-    measurements inside ``grid.window(i, radius)``: ``y[ceil(a / factor) : ceil(b / factor)]`` for a
-    side of the window from a to b. Minibatches are drawn from these. Blocks begin at multiples of
-    ``factor``, so that all full blocks hold as many measurements. Raises ValueError.
+    Blocks begin at multiples of ``factor``, so that all full blocks hold as many measurements.
+    Raises ValueError.
     """
 
     def __init__(self, grid: BlockGrid, kernel: Array, factor: int, y: Mapping[int, Array]) -> None:
         if factor < 1:
             raise ValueError(f"factor is {factor}, expected at least 1")
-        for block, count in zip(grid.block_shape, grid.blocks_per_side, strict=True):
-            if block % factor and count > 1:
-                raise ValueError(
-                    f"blocks are {list(grid.block_shape)}, expected sides that are multiples of "
-                    f"the factor {factor}"
-                )
-        self._factor = factor
-        super().__init__(grid, kernel, y)
+        if not divides(factor, grid):
+            raise ValueError(
+                f"blocks are {list(grid.block_shape)}, expected sides that are multiples of "
+                f"the factor {factor}"
+            )
+        super().__init__(grid, kernel, factor, y)
 
-    def _lattice(self, region: Region) -> Region:
-        """The pixels of a region whose row and column in the image are multiples of factor."""
-        rows, cols = (slice(-part.start % self._factor, None, self._factor) for part in region)
-        return rows, cols
+    def interpolated(self, i: int) -> Image:
+        """Block i of the cubic spline through y, y[j] on pixel factor j, float32 [h, w].
 
-    @cached_property
-    def _norm_squared(self) -> float:
-        return largest_gain(self._kernel, self._factor)
+        The spline is that of the measurements that block i has a part in: mirrored at their ends.
+        """
+        region = measured_region(self._grid, i, self.radius, self._factor)
+        rows, cols = (
+            np.arange(part.start, part.stop) / self._factor - measured.start
+            for part, measured in zip(self._grid.block(i), region, strict=True)
+        )
+        places = np.meshgrid(rows, cols, indexing="ij")
+        x_i: Image = scipy.ndimage.map_coordinates(self._y[i], places, order=3, mode="mirror")
+        return x_i
+
+
+def divides(factor: int, grid: BlockGrid) -> bool:
+    """Whether all blocks begin at multiples of ``factor``."""
+    sides = zip(grid.block_shape, grid.blocks_per_side, strict=True)
+    return all(block % factor == 0 or count == 1 for block, count in sides)

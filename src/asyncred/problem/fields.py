@@ -59,6 +59,17 @@ def reals(path: Path, dataset: h5py.Dataset, ndim: int, expected: str) -> NDArra
     return found.astype(np.float64)
 
 
+def picture(path: Path, file: h5py.File, shape: tuple[int, int], what: str) -> h5py.Dataset:
+    """y, a float picture of this shape, or a stack of such. Raises ValueError."""
+    y = node(path, file, "measurements/y", h5py.Dataset)
+    if y.ndim not in (2, 3) or y.shape[-2:] != shape or y.dtype.kind != "f":
+        raise ValueError(
+            f"{path}: /measurements/y is {y.dtype} {list(y.shape)}, expected float32 "
+            f"{list(shape)} ({what}), or this with a leading axis of images"
+        )
+    return y
+
+
 def finite(path: Path, name: str, values: NDArray[Any]) -> None:
     """Raise ValueError where some values are NaN or Inf; ``name`` says which they are."""
     bad = np.count_nonzero(~np.isfinite(values))

@@ -15,21 +15,27 @@ from asyncred.grid import BlockGrid, Region
 from asyncred.operators import Image
 from asyncred.problem.block_random import read_block_random
 from asyncred.problem.cartesian_mri import read_cartesian_mri
+from asyncred.problem.convolution import read_convolution
 from asyncred.problem.data_exchange import is_data_exchange, read_data_exchange
 from asyncred.problem.fastmri import is_fastmri, read_fastmri
 from asyncred.problem.fields import node, string
 from asyncred.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
 from asyncred.problem.kinds import CoupledData, LocalData
+from asyncred.problem.mask import read_mask
 from asyncred.problem.matrix import read_matrix
 from asyncred.problem.nxtomo import is_nxtomo, read_nxtomo
 from asyncred.problem.parallel_beam import read_parallel_beam
 from asyncred.problem.plugin import installed, read_plugin
+from asyncred.problem.superresolution import read_superresolution
 
 READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | CoupledData]] = {
     "block_random": read_block_random,
     "cartesian_mri": read_cartesian_mri,
     "parallel_beam": read_parallel_beam,
     "matrix": read_matrix,
+    "convolution": read_convolution,
+    "superresolution": read_superresolution,
+    "mask": read_mask,
 }
 """What reads /operator and /measurements/y of a problem file, by kind."""
 

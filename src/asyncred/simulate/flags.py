@@ -18,7 +18,7 @@ def add_simulate(commands: Kinds) -> None:
     """The command and its kinds."""
     simulate = commands.add_parser("simulate", help="write a problem file with known truth")
     kinds = simulate.add_subparsers(required=True, metavar="KIND")
-    for add in (_add_cs, _add_ct, _add_mri):
+    for add in (_add_cs, _add_ct, _add_mri, _add_blur, _add_inpaint, _add_sr):
         add(kinds)
 
 
@@ -79,6 +79,49 @@ def _mri(**values: Any) -> str:
     return simulate_mri(**values)
 
 
+def _add_blur(kinds: Kinds) -> None:
+    blur = _add_kind(kinds, "blur", "deblurring with a known kernel", _blur)
+    blur.add_argument("--sigma", type=_positive, default=1.6, help="of a Gaussian, pixels (1.6)")
+    blur.add_argument("--kernel", metavar="FILE.npy", type=Path, help="instead of a Gaussian")
+    _add_noise(blur, 2)
+
+
+def _blur(**values: Any) -> str:
+    from asyncred.simulate.blur import simulate_blur
+
+    return simulate_blur(**values)
+
+
+def _add_inpaint(kinds: Kinds) -> None:
+    inpaint = _add_kind(kinds, "inpaint", "inpainting: pixels drawn at random", _inpaint)
+    inpaint.add_argument("--share", type=_share, default=0.3, help="of pixels measured (0.3)")
+    _add_noise(inpaint, 5)
+
+
+def _inpaint(**values: Any) -> str:
+    from asyncred.simulate.inpaint import simulate_inpaint
+
+    return simulate_inpaint(**values)
+
+
+def _add_sr(kinds: Kinds) -> None:
+    sr = _add_kind(kinds, "sr", "superresolution: blurred, then every so many pixels", _sr)
+    sr.add_argument("--factor", type=_count, default=2, help="pixels a measurement, each way (2)")
+    sr.add_argument("--sigma", type=_positive, default=1.0, help="of the blur, in pixels (1)")
+    _add_noise(sr, 2)
+
+
+def _sr(**values: Any) -> str:
+    from asyncred.simulate.sr import simulate_sr
+
+    return simulate_sr(**values)
+
+
+def _add_noise(kind: argparse.ArgumentParser, default: float) -> None:
+    help = f"standard deviation of y's noise, in units of 1/255 ({default:g})"
+    kind.add_argument("--noise", type=_level, default=float(default), help=help)
+
+
 def _add_kind(
     kinds: Kinds, name: str, text: str, simulate: Callable[..., str]
 ) -> argparse.ArgumentParser:
@@ -99,6 +142,17 @@ def _add_kind(
     return kind
 
 
+def _at_most_one(value: Any) -> float:
+    """A check: a share."""
+    expected = "a number > 0, at most 1"
+    found = number(expected, open_low=True)(value)
+    if found > 1:
+        raise ValueError(expected)
+    return found
+
+
 _count = typed(integer("an integer >= 1", low=1))
+_share = typed(_at_most_one)
 _positive = typed(number("a number > 0", open_low=True))
+_level = typed(number("a number >= 0"))
 _decibel = typed(number("dB >= -100", low=-100.0))
