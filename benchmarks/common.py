@@ -42,9 +42,9 @@ def call(*command: str | Path) -> str:
     return done.stdout
 
 
-def simulate(path: Path, *flags: str) -> Path:
-    """A compressive-sensing problem: the camera photograph, blocks of 80x80, 4356 measurements."""
-    call(*ASYNCRED, "simulate", "cs", path, "--overwrite", *flags)
+def simulate(path: Path, *flags: str | Path, kind: str = "cs") -> Path:
+    """A problem; by default compressive sensing of the camera photograph, in blocks of 80x80."""
+    call(*ASYNCRED, "simulate", kind, path, "--overwrite", *flags)
     return path
 
 

@@ -1,11 +1,14 @@
 """Two emulated hosts against one: halo reads and updates per second. Needs root and iproute2.
 
+Compressive sensing, whose blocks share the image alone, and tomography, which shares A x - y too.
+
 python benchmarks/hosts.py [--repeats R]
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -32,7 +35,11 @@ def main() -> None:
         "two hosts, progress thread": (two, "auto", "on"),
         "two hosts, none": (two, "off", "off"),
     }
-    rates: dict[str, list[float]] = {name: [] for name in cases}
+    kinds = {
+        "cs": ("--size", "320"),
+        "ct": ("--size", "480", "--block", "120", "--views", "90"),
+    }
+    rates: dict[str, dict[str, list[float]]] = {k: {name: [] for name in cases} for k in kinds}
     call(HOSTS, "up")
     try:
         reads = {
@@ -42,26 +49,33 @@ def main() -> None:
             for name, (start, _, thread) in cases.items()
         }
         with tempfile.TemporaryDirectory() as folder:
-            problem = simulate(Path(folder) / "problem.h5", "--size", "320")
+            problems = {
+                kind: simulate(Path(folder) / f"{kind}.h5", *flags, kind=kind)
+                for kind, flags in kinds.items()
+            }
             for _ in range(options.repeats):
-                for name, (start, thread, _) in cases.items():
+                for (name, (start, thread, _)), kind in itertools.product(cases.items(), kinds):
                     flags = ("--updates", "640", "--threads", "1", "--progress-thread", thread)
-                    rates[name].append(rate(reconstruct(2, problem, *flags, launcher=start)))
+                    found = reconstruct(2, problems[kind], *flags, launcher=start)
+                    rates[kind][name].append(rate(found))
     finally:
         call(HOSTS, "down")
-    base = np.median(rates["one host"])
+    medians = {k: {name: np.median(rates[k][name]) for name in cases} for k in kinds}
     rows = [
         [
             name,
             f"{reads[name]['median']:.2f}",
             f"{reads[name]['worst']:.0f}",
             f"{reads[name]['call']:.0f}",
-            f"{np.median(rates[name]):.1f}",
-            f"{np.median(rates[name]) / base:.2f}",
+            *(
+                f"{medians[k][name]:.1f} ({medians[k][name] / medians[k]['one host']:.2f})"
+                for k in kinds
+            ),
         ]
         for name in cases
     ]
-    head = ["set-up", "halo read, ms, median", "worst", "denoiser call, ms", "updates/s", "ratio"]
+    head = ["set-up", "halo read, ms, median", "worst", "denoiser call, ms"]
+    head += [f"{kind}, updates/s (ratio)" for kind in kinds]
     print(table(head, rows))
 
 
