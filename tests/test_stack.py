@@ -43,7 +43,7 @@ def run(ranks, problem, output, *flags):
 
 @pytest.mark.ranks
 def test_every_slice_is_a_row(stack, tmp_path):
-    said = run(2, stack, tmp_path / "r.h5", "--method", "sync")
+    said = run(2, stack, tmp_path / "r.h5", "--method", "sync", "--ranks-per-image", "2")
     assert "image 2 (3 of 3): stopped by budget after 80 updates" in said
     for k in range(T):
         found = read_result(tmp_path / "r.h5", k)
@@ -72,6 +72,44 @@ def test_some_slices_and_a_start_for_each(stack, tmp_path):
     done = mpirun(1, *ASYNCRED, "show", tmp_path / "b.h5", "--image", "1", timeout=60)
     assert "2 of 2 images complete; row 1: complete" in done.stdout
     assert (tmp_path / "b.png").stat().st_size > 1000
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_groups_of_ranks_take_images_from_a_queue(together, stack, tmp_path):
+    """Every image once; where one rank has an image to itself, bit for bit what it is alone."""
+    said = run(4, stack, tmp_path / "r.h5", "--ranks-per-image", str(together))
+    assert f"4 ranks, 1 host, {together} rank{'s' * (together > 1)} an image" in said
+    assert sorted(line[:7] for line in said.splitlines() if line.startswith("image ")) == [
+        f"image {k}" for k in range(T)
+    ]
+    for k in range(T):
+        found = read_result(tmp_path / "r.h5", k)
+        assert found.completed.all() and found.per_block.sum() == found.per_rank.sum() == 80
+        assert found.provenance["ranks"] == 4 and len(found.timing) <= together
+        if together == 1:
+            run(1, stack, tmp_path / f"{k}.h5", "--images", str(k))
+            alone = read_result(tmp_path / f"{k}.h5")
+            np.testing.assert_array_equal(found.image, alone.image)
+        else:
+            assert snr(found.truth, found.image) > snr(found.truth, found.start)
+
+
+@pytest.mark.ranks
+def test_wrong_input_of_a_later_image_ends_the_job(stack, tmp_path):
+    """One line, exit code 2, and what was complete is kept."""
+    spoilt = tmp_path / "spoilt.h5"
+    spoilt.write_bytes(stack.read_bytes())
+    with h5py.File(spoilt, "r+") as file:
+        file["measurements/y"][2, 3, 4] = np.nan
+    for ranks, flags in ((1, ()), (3, ("--ranks-per-image", "1"))):
+        output = tmp_path / f"{ranks}.h5"
+        done = mpirun(ranks, *ASYNCRED, "run", spoilt, "-o", output, *FLAGS, *flags, timeout=60)
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        lines = [line for line in done.stderr.splitlines() if line.startswith("asyncred: ")]
+        assert len(lines) == 1 and "holds 1 NaN or Inf" in lines[0]
+        assert not read_result(output).completed[2]
+        assert ranks > 1 or read_result(output).completed[:2].all()
 
 
 @pytest.mark.ranks

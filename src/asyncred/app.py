@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from asyncred.checkpoint import Past, previous, read_blocks, read_past, read_res
 from asyncred.collective import gather_blocks, on_all, on_root
 from asyncred.config import InputError, RunConfig
 from asyncred.denoiser import Denoiser, OnnxDenoiser
-from asyncred.placement import Placement, place
+from asyncred.placement import Placement, place, spans_hosts
 from asyncred.plan import Plan, checkpoint_of, make_plan, truth_blocks
 from asyncred.progress import Progress, Quiet, progress
 from asyncred.reconstruct import Job, Outcome, legs, reconstruct
@@ -33,13 +33,16 @@ from asyncred.result import (
     read_completed,
     write_result,
 )
-from asyncred.shared import ProgressThread
+from asyncred.shared import ProgressThread, Queue
 from asyncred.stopping import Reason, Signals
 from asyncred.terms import CoupledTerm, LocalTerm, read_term
 from asyncred.values import Parts, Ranged, range_of, sample, with_phases, without_phases
 
 EARLY = 75
 """The exit code of a run that stopped before its end, and can be resumed."""
+
+ABORT_SECONDS = 60
+"""How long a rank waits for the end of a job that was aborted."""
 
 EXIT_CODES = {Reason.SIGNAL: EARLY, Reason.DIVERGED: 1}
 
@@ -49,11 +52,15 @@ class Setup:
     """What one rank works with for all images."""
 
     config: RunConfig
+    everybody: MPI.Intracomm
     comm: MPI.Intracomm
+    """The ranks that share an image with this one."""
     plan: Plan
     placement: Placement
     term: LocalTerm | CoupledTerm
     denoiser: Denoiser
+    hosts: list[str]
+    """Of all ranks."""
 
     @property
     def images(self) -> range:
@@ -61,53 +68,100 @@ class Setup:
         return self.plan.problem.images
 
 
-def run(config: RunConfig, comm: MPI.Intracomm) -> int:
+def run(config: RunConfig, everybody: MPI.Intracomm) -> int:
     """Reconstruct all images asked for, write the result and return the exit code.
 
-    Collective over comm. Raises InputError, the same on every rank, where the input is at fault.
+    Collective over everybody. Raises InputError, the same on every rank, where the input is at
+    fault; where that shows only in a later image, the job is aborted with one line.
     """
-    plan = on_root(comm, lambda: make_plan(config, comm.size))
-    placement = place(comm, len(plan.problem.grid), threads=config.threads)
-    term = read_term(comm, plan, placement)
-    on_all(comm, lambda: truth_blocks(plan.problem, placement.own, plan.problem.images[0]))
-    thread = _progress_thread(config, placement)  # from here on the first image's input is fine
-    if comm.rank == 0:
-        say_start(plan, placement, config)
+    plan = on_root(everybody, lambda: make_plan(config, everybody.size))
+    comm = MPI.Intracomm(everybody.Split(everybody.rank // plan.ranks_per_image))
+    blocks = len(plan.problem.grid)
+    placement = place(comm, blocks, threads=config.threads, everybody=everybody)
+    term = read_term(everybody, comm, plan, placement)
+    on_all(everybody, lambda: truth_blocks(plan.problem, placement.own, plan.problem.images[0]))
+    hosts = everybody.allgather(MPI.Get_processor_name())
+    thread = _progress_thread(config, everybody)  # from here on the first image's input is fine
+    if everybody.rank == 0:
+        say_start(plan, placement, config, hosts)
     denoiser = OnnxDenoiser(plan.model, threads=placement.threads)
-    setup = Setup(config, comm, plan, placement, term, denoiser)
+    setup = Setup(config, everybody, comm, plan, placement, term, denoiser, hosts)
     with ExitStack() as stack, Signals() as signals:
         if thread:
-            stack.enter_context(ProgressThread(comm))
+            stack.enter_context(ProgressThread(everybody))
         term.open(comm, stack)
-        return _all_images(setup, signals)
+        queue = stack.enter_context(Queue(everybody))
+        code = _all_images(setup, queue, _heard_by_all(signals, queue))
+    comm.Free()
+    return code
 
 
-def _all_images(setup: Setup, signals: Signals) -> int:
-    """One image after the other, each written when it is done. Collective. The exit code."""
+def _heard_by_all(signals: Signals, queue: Queue) -> Callable[[], bool]:
+    """Whether any rank, of any group, was signalled."""
+
+    def signalled() -> bool:
+        if signals() and not queue.stopped():
+            queue.raise_stop()
+        return queue.stopped()
+
+    return signalled
+
+
+def _all_images(setup: Setup, queue: Queue, signalled: Callable[[], bool]) -> int:
+    """Images from the queue, each written when it is done. Collective. The exit code."""
     config, comm, images = setup.config, setup.comm, setup.images
-    done = on_root(comm, lambda: _open_stack(setup)) if len(images) > 1 else [False]
+    done = on_root(setup.everybody, lambda: _open_stack(setup)) if len(images) > 1 else [False]
     deadline = time.monotonic() + config.max_time
-    code, put_down = 0, None
-    for row, index in enumerate(images):
+    code, early = 0, False
+    while not early and (row := _next_row(comm, queue)) < len(images):
         if done[row]:
             continue
-        display = _display(setup, row) if comm.rank == 0 else Quiet()
-        job = _job(setup, index, deadline - time.monotonic())
-        outcome = reconstruct(job, signals, display.show)
-        display.close()
-        record = _gather_record(setup, job, outcome)
-        early = outcome.reason in (Reason.SIGNAL, Reason.TIME)
-        put_down = job.checkpoint if early else None
-        if put_down is None:
-            _write(setup, row, job, record, outcome)
-        if comm.rank == 0:
-            say_image(images, row, record, put_down)
-        code = max(code, EXIT_CODES.get(outcome.reason, 0), EARLY if put_down else 0)
-        if early:
-            break
-    if comm.rank == 0 and put_down is None:
+        reason, put_down = _one_image(setup, row, signalled, deadline - time.monotonic())
+        code = max(code, EXIT_CODES.get(reason, 0), EARLY if put_down else 0)
+        early = reason in (Reason.SIGNAL, Reason.TIME)
+    code = int(setup.everybody.allreduce(code, MPI.MAX))
+    if setup.everybody.rank == 0 and config.output.exists():
         print(f"wrote {config.output}", flush=True)
     return code
+
+
+def _next_row(comm: MPI.Intracomm, queue: Queue) -> int:
+    """The row of the image that is next for this group. Collective over comm."""
+    return int(comm.bcast(queue.take() if comm.rank == 0 else None))
+
+
+def _one_image(
+    setup: Setup, row: int, signalled: Callable[[], bool], seconds: float
+) -> tuple[Reason, Path | None]:
+    """Why it ended, and where it was put down if that was before its end. Collective."""
+    comm, images = setup.comm, setup.images
+    display = _display(setup, row) if setup.everybody.rank == 0 else Quiet()
+    with _fatal(setup):
+        job = _job(setup, images[row], seconds)
+    outcome = reconstruct(job, signalled, display.show)
+    display.close()
+    record = _gather_record(setup, job, outcome)
+    early = outcome.reason in (Reason.SIGNAL, Reason.TIME)
+    put_down = job.checkpoint if early else None
+    if put_down is None:
+        _write(setup, row, job, record, outcome)
+    if comm.rank == 0:
+        say_image(images, row, record, put_down)
+    return outcome.reason, put_down
+
+
+@contextmanager
+def _fatal(setup: Setup) -> Iterator[None]:
+    """Where groups work on images of their own, wrong input of one of them ends the job."""
+    try:
+        yield
+    except InputError as error:
+        if setup.comm.size == setup.everybody.size:
+            raise
+        if setup.comm.rank == 0:
+            print(f"asyncred: {error}", file=sys.stderr, flush=True)
+            setup.everybody.Abort(2)
+        time.sleep(ABORT_SECONDS)  # until the abort arrives
 
 
 def _open_stack(setup: Setup) -> list[bool]:
@@ -171,10 +225,10 @@ def _resumed(job: Job, path: Path) -> Job:
     return replace(job, past=past, resumed=blocks)
 
 
-def _progress_thread(config: RunConfig, placement: Placement) -> bool:
+def _progress_thread(config: RunConfig, comm: MPI.Intracomm) -> bool:
     """Whether a progress thread is wanted. Raises InputError where the MPI library forbids it."""
     asked = config.progress_thread
-    wanted = placement.spans_hosts if asked == "auto" else asked == "on"
+    wanted = spans_hosts(comm) if asked == "auto" else asked == "on"
     if wanted and MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise InputError(
             "this MPI library gives no MPI_THREAD_MULTIPLE, which the progress thread needs; "
@@ -230,8 +284,9 @@ def _layout(setup: Setup, samples: int) -> Layout:
         "denoiser": plan.model.path.name,
         "halo": plan.model.field.halo,
         "halo_exact": plan.halo_exact,
-        "ranks": setup.comm.size,
-        "hosts": placement.hosts,
+        "block": list(grid.block_shape),
+        "ranks": setup.everybody.size,
+        "hosts": setup.hosts,
         "threads_per_rank": placement.threads,
         "mpi": MPI.Get_library_version().split("\n")[0].strip(" \0"),
     }
@@ -242,7 +297,7 @@ def _layout(setup: Setup, samples: int) -> Layout:
         plan.problem.data.dtype,
         setup.images,
         placement.owner,
-        setup.comm.size,
+        setup.plan.ranks_per_image,
         samples,
         len(legs(config, len(grid), coupled=coupled)) if coupled else 0,
         plan.problem.has_truth,

@@ -58,6 +58,7 @@ RUN_FLAGS: dict[str, str] = {
     "checkpoint": "file to put the run down in, to be resumed after a time limit or a crash",
     "checkpoint-every": "minutes between checkpoints (10)",
     "resume": "checkpoint to go on from, on any number of ranks; its parameters, unless told anew",
+    "ranks-per-image": "of a stack: ranks that share an image; others work on others (from sizes)",
     "report": "seconds between two samples of the history (1)",
 }
 

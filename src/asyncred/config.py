@@ -28,7 +28,7 @@ STARTS = (
 """Or a file; which of them, the kind of problem says."""
 
 EPOCHS = 400
-ONE_RUN_ONLY = ("resume", "overwrite", "slow")
+ONE_RUN_ONLY = ("resume", "overwrite", "slow", "ranks_per_image")
 """What a resumed run does not take over from the one that was cut."""
 
 LARGEST = 1e12
@@ -80,6 +80,8 @@ class RunConfig:
     checkpoint_every: float = 10.0
     """Minutes."""
     resume: Path | None = None
+    ranks_per_image: int | None = None
+    """Of a stack: how many ranks share an image; None: from its size and the number of images."""
     overwrite: bool = False
 
     @classmethod
@@ -299,5 +301,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "checkpoint": _path,
     "checkpoint_every": number("minutes > 0", open_low=True),
     "resume": _path,
+    "ranks_per_image": integer("an integer >= 1", low=1),
     "overwrite": _flag,
 }

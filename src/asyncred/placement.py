@@ -22,8 +22,6 @@ class Placement:
     """The processor name of each rank."""
     far: frozenset[int]
     """The ranks that share no memory with this one."""
-    spans_hosts: bool
-    """Whether any two ranks share no memory."""
 
 
 def owners(blocks: int, ranks: int) -> list[int]:
@@ -31,15 +29,20 @@ def owners(blocks: int, ranks: int) -> list[int]:
     return [i * ranks // blocks for i in range(blocks)]
 
 
-def place(comm: MPI.Intracomm, blocks: int, *, threads: int | None) -> Placement:
+def place(
+    comm: MPI.Intracomm, blocks: int, *, threads: int | None, everybody: MPI.Intracomm | None = None
+) -> Placement:
     """Divide the blocks over the ranks and the cores of a node over its ranks. Collective.
 
-    ``threads`` overrides the share of the cores that this process may run on.
+    ``threads`` overrides the share of the cores that this process may run on. ``everybody`` are all
+    ranks of the job, where those of ``comm`` are but some.
     """
     owner = owners(blocks, comm.size)
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     cores = os.sched_getaffinity(0)
+    node = (everybody or comm).Split_type(MPI.COMM_TYPE_SHARED)
     sharing = sum(bool(cores & others) for others in node.allgather(cores))
+    node.Free()
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     far = frozenset(range(comm.size)) - frozenset(node.allgather(comm.rank))
     node.Free()
     return Placement(
@@ -48,5 +51,12 @@ def place(comm: MPI.Intracomm, blocks: int, *, threads: int | None) -> Placement
         threads or max(1, len(cores) // sharing),
         comm.allgather(MPI.Get_processor_name()),
         far,
-        comm.allreduce(bool(far), MPI.LOR),
     )
+
+
+def spans_hosts(comm: MPI.Intracomm) -> bool:
+    """Whether any two ranks share no memory. Collective."""
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    alone = node.size < comm.size
+    node.Free()
+    return bool(comm.allreduce(alone, MPI.LOR))

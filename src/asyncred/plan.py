@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
 from asyncred.files import check_writable
 from asyncred.operators import Image
 from asyncred.problem import Asked, Problem, read_problem
-from asyncred.result import read_start
+from asyncred.result import read_result_block, read_start
+
+MEMORY_SHARE = 0.5
+"""How much of a rank's share of the node's memory an image's data may take."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Plan:
     """What it starts from: a name or a file."""
     tau: float
     """The weight of the denoiser."""
+    ranks_per_image: int
+    """How many ranks share an image; there are several such groups only for a stack."""
 
     @property
     def halo_exact(self) -> bool:
@@ -43,7 +49,8 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
     """Check the whole input. Raises ValueError where it is at fault."""
     block = config.block or _block_before(config)
     problem = read_problem(config.problem, Asked(config.images, ranks, block, config.center))
-    _check_ranks(config, problem, ranks)
+    together = _ranks_per_image(config, problem, ranks)
+    _check_ranks(config, problem, together)
     most = problem.data.groups
     if config.minibatch is not None and config.minibatch > most:
         raise InputError(
@@ -66,7 +73,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         )
     tau = problem.data.tau if config.tau is None else config.tau
     start = _start(config, problem)
-    return Plan(problem, sha256(config.problem), model, error, start, tau)
+    return Plan(problem, sha256(config.problem), model, error, start, tau, together)
 
 
 def load_model(config: RunConfig) -> DenoiserModel:
@@ -141,7 +148,7 @@ def _block_before(config: RunConfig) -> tuple[int, int] | None:
         return None
     if config.resume.exists():
         return read_block(config.resume)
-    return None
+    return read_result_block(config.output) if config.output.exists() else None
 
 
 def _check_files(config: RunConfig, *, stack: bool) -> None:
@@ -165,6 +172,26 @@ def _start(config: RunConfig, problem: Problem) -> str:
             f"--start is {config.start!r}, expected {', '.join(known)} ({problem.kind}) or a file"
         )
     return config.start
+
+
+def _ranks_per_image(config: RunConfig, problem: Problem, ranks: int) -> int:
+    """As many as the user says; else as few as leave no rank idle and as memory allows.
+
+    Raises ValueError where there are not so many.
+    """
+    images, blocks, asked = len(problem.images), len(problem.grid), config.ranks_per_image
+    if asked is not None and asked > ranks:
+        raise InputError(f"--ranks-per-image is {asked}, expected at most {ranks} (ranks)")
+    if images == 1:
+        return ranks
+    if asked is not None:
+        return asked
+    together = -(-ranks // images)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    room = MEMORY_SHARE * memory / min(ranks, os.cpu_count() or 1)
+    while together < ranks and problem.data.bytes_of(-(-blocks // together)) > room:
+        together += 1
+    return together
 
 
 def _check_ranks(config: RunConfig, problem: Problem, ranks: int) -> None:

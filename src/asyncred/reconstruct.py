@@ -27,7 +27,7 @@ from asyncred.result import SAMPLES, thinned
 from asyncred.sampling import EpochOrder, FullBatch, Minibatch, Order, RandomRows, UniformOrder
 from asyncred.serial_red import LocalImage, bc_red, gm_red
 from asyncred.shared import Counters, SharedImage
-from asyncred.stopping import AsyncStop, Reason, Signals, SyncStop
+from asyncred.stopping import AsyncStop, Reason, SyncStop
 from asyncred.sync_red import sync_red
 from asyncred.terms import ImageTerm, choose_step
 
@@ -101,7 +101,7 @@ class Outcome:
     """Why all ranks stopped."""
 
 
-def reconstruct(job: Job, signals: Signals, show: Callable[[Sample], None]) -> Outcome:
+def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample], None]) -> Outcome:
     """Run the algorithm. Collective over the ranks of the job; rank 0 shows samples of it."""
     times = Times()
     G = job.red(times)
@@ -122,7 +122,7 @@ def reconstruct(job: Job, signals: Signals, show: Callable[[Sample], None]) -> O
         )
         drifts = list(past.drifts)
         keeper = _keeper(job, x, counters, monitor, reference, drifts)
-        reason = _iterate(job, G, x, counters, monitor, signals, times, keeper, drifts)
+        reason = _iterate(job, G, x, counters, monitor, signalled, times, keeper, drifts)
         kept = replace(times)  # the last distance is no part of the loop
         _close_history(job, x, monitor, reference, reason)
         if job.comm.rank == 0:
@@ -194,7 +194,7 @@ def _iterate(
     x: AnyImage,
     counters: Counters,
     monitor: RunMonitor,
-    signals: Signals,
+    signalled: Callable[[], bool],
     times: Times,
     keeper: Keeper | None,
     drifts: list[float],
@@ -208,7 +208,7 @@ def _iterate(
     step = choose_step(config, job.term.A, G.grid, job.placement, tau=job.plan.tau, past=job.past)
     at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
     comm.Barrier()  # all clocks start together
-    stop = _stop(job, counters, signals, job.past.updates // at_once)
+    stop = _stop(job, counters, signalled, job.past.updates // at_once)
     asked = KeptStop(stop, keeper) if keeper else stop
     times.reset()
     monitor.begin()
@@ -243,19 +243,21 @@ def _choices(job: Job) -> tuple[Order, Minibatch]:
     return order, RandomRows(config.minibatch, seeds[1], done)
 
 
-def _stop(job: Job, counters: Counters, signals: Signals, done: int) -> AsyncStop | SyncStop:
+def _stop(
+    job: Job, counters: Counters, signalled: Callable[[], bool], done: int
+) -> AsyncStop | SyncStop:
     """What stops this rank; its budget is told later."""
     seconds = job.seconds
     if job.config.method == "sync":
         return SyncStop(
-            job.comm, counters, updates=0, seconds=seconds, signalled=signals, done=done
+            job.comm, counters, updates=0, seconds=seconds, signalled=signalled, done=done
         )
     return AsyncStop(
         counters,
         updates=0,
         most=max(CLAIM, len(job.own)),
         seconds=seconds,
-        signalled=signals,
+        signalled=signalled,
         done=done,
     )
 

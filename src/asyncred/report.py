@@ -14,16 +14,20 @@ from asyncred.plan import Plan
 from asyncred.result import Record, Result
 
 
-def say_start(plan: Plan, placement: Placement, config: RunConfig) -> None:
+def say_start(
+    plan: Plan, placement: Placement, config: RunConfig, all_hosts: Sequence[str]
+) -> None:
     """What is about to be done."""
     grid, model = plan.problem.grid, plan.model
-    ranks, hosts = len(placement.hosts), len(set(placement.hosts))
+    ranks, hosts = len(all_hosts), len(set(all_hosts))
+    groups = -(-ranks // plan.ranks_per_image)
+    shared = f", {_count(plan.ranks_per_image, 'rank')} an image" if groups > 1 else ""
     (height, width), (bh, bw) = grid.shape, grid.block_shape
     tiles = "tiles may differ from the whole (INEXACT)"
     if plan.halo_exact:
         tiles = f"tiles equal the whole to {plan.tiling_error:.0e}"
     level = f"sigma {model.level:g}/255, " if model.level else ""
-    method = f"{config.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}"
+    method = f"{config.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}{shared}"
     print(
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
         f"{plan.problem.data.words}{_stack(len(plan.problem.images))}\n"

@@ -120,22 +120,24 @@ class CoupledTerm:
         self._A = self._coupling.operator()
 
 
-def read_term(comm: MPI.Intracomm, plan: Plan, placement: Placement) -> LocalTerm | CoupledTerm:
-    """Read A, and the first image's measurements and start, of this rank. Collective over comm.
+def read_term(
+    everybody: MPI.Intracomm, comm: MPI.Intracomm, plan: Plan, placement: Placement
+) -> LocalTerm | CoupledTerm:
+    """Read A, and the first image's measurements and start, of this rank. Collective.
 
-    Raises InputError on every rank.
+    ``comm`` are the ranks that share an image. Raises InputError on all ranks of ``everybody``.
     """
     data, own = plan.problem.data, placement.own
     if isinstance(data, LocalData):
-        A = on_all(comm, lambda: data.operator(own, threads=placement.threads))
+        A = on_all(everybody, lambda: data.operator(own, threads=placement.threads))
         term: LocalTerm | CoupledTerm = LocalTerm(comm, data, A, plan, own)
     else:
-        model = on_all(comm, lambda: _model(data, placement))
-        on_all(comm, lambda: data.y(own_groups(data, comm)))
+        model = on_all(everybody, lambda: _model(data, placement))
+        on_all(everybody, lambda: data.y(own_groups(data, comm)))
         term = CoupledTerm(comm, data, model, plan, placement)
     if plan.start not in STARTS:
         problem = plan.problem
-        on_all(comm, lambda: stored_blocks(plan.start, problem, own, problem.images[0]))
+        on_all(everybody, lambda: stored_blocks(plan.start, problem, own, problem.images[0]))
     return term
 
 

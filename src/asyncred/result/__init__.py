@@ -17,7 +17,13 @@ All datasets have their place in the file before an image is in it (``asyncred.f
 a stack can be read, and what is flagged complete is, at any moment and whenever the job dies.
 """
 
-from asyncred.result.reading import Result, read_completed, read_result, read_start
+from asyncred.result.reading import (
+    Result,
+    read_completed,
+    read_result,
+    read_result_block,
+    read_start,
+)
 from asyncred.result.writing import (
     SAMPLES,
     Layout,
@@ -37,6 +43,7 @@ __all__ = [
     "create_result",
     "read_completed",
     "read_result",
+    "read_result_block",
     "read_start",
     "thinned",
     "write_result",

@@ -87,6 +87,7 @@ def _read(path: Path, file: h5py.File, row: int) -> Result:
         drift for drift in provenance["residual_drift"] if drift == drift
     ]
     history = np.column_stack([entry["convergence"][name][row] for name in Sample.names()])
+    timing = np.column_stack([entry["timing"][name][row] for name in TIMES])
     return Result(
         path,
         row,
@@ -98,7 +99,7 @@ def _read(path: Path, file: h5py.File, row: int) -> Result:
         entry["updates/per_block"][row],
         entry["updates/per_rank"][row],
         entry["updates/delay_histogram"][row],
-        np.column_stack([entry["timing"][name][row] for name in TIMES]),
+        timing[~np.isnan(timing).any(axis=1)],
         provenance,
     )
 
@@ -112,6 +113,15 @@ def read_completed(path: Path, images: Sequence[int]) -> list[bool]:
         if found != list(images):
             raise ValueError(f"{path}: holds images {found}, expected {list(images)}")
         return [bool(flag) for flag in file["entry/complete"][:]]
+
+
+def read_result_block(path: Path) -> tuple[int, int]:
+    """The size of the blocks of a result. Raises ValueError where it is none."""
+    with open_hdf5(path) as file:
+        if "entry/reconstruction/block" not in file:
+            raise ValueError(f"{path}: /entry/reconstruction/block is missing, expected a result")
+        height, width = file["entry/reconstruction/block"][()]
+        return int(height), int(width)
 
 
 def read_start(

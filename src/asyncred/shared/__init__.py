@@ -13,6 +13,7 @@ What holds for all windows:
 from asyncred.shared.counters import Counters
 from asyncred.shared.image import SharedImage
 from asyncred.shared.progress import ProgressThread
+from asyncred.shared.queue import Queue
 from asyncred.shared.residual import SharedResidual
 
-__all__ = ["Counters", "ProgressThread", "SharedImage", "SharedResidual"]
+__all__ = ["Counters", "ProgressThread", "Queue", "SharedImage", "SharedResidual"]
