@@ -169,3 +169,37 @@ def test_complex_images_come_back(tmp_path):
     found = read_result(tmp_path / "r.h5")
     assert found.image.dtype == np.complex64
     np.testing.assert_array_equal(found.truth, images()["truth"] * np.complex64(1 + 2j))
+
+
+@pytest.mark.ranks
+def test_parts_of_a_stack_are_merged(stack, tmp_path):
+    """As from a job array, on several numbers of ranks; what comes of it is a result like others."""
+    whole, parts = tmp_path / "whole.h5", [tmp_path / f"{k}.h5" for k in range(3)]
+    run(1, stack, whole)
+    run(2, stack, parts[0], "--images", "2", "--max-time", "0.01", "--report", "0.001")
+    run(1, stack, parts[1], "--images", "1:3")
+    run(1, stack, parts[2], "--images", "0")
+    for order in (parts, parts[::-1]):
+        command = ["merge", tmp_path / "m.h5", *order, "--overwrite"]
+        done = mpirun(1, *ASYNCRED, *command, timeout=60)
+        assert "3 images of 3 parts, 3 complete" in done.stdout, done.stderr
+        for k in range(T):
+            expected, found = read_result(whole, k), read_result(tmp_path / "m.h5", k)
+            for name in ("image", "start", "truth", "per_block", "delays"):
+                np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+            assert len(found.timing) == 1 and found.completed.all()
+            np.testing.assert_array_equal(found.column("updates")[-1], 80)
+    with h5py.File(tmp_path / "m.h5") as file:
+        assert file["exchange/data"] == file["entry/data/data"]
+        np.testing.assert_array_equal(file["entry/data/z"], [0, 1, 2])
+
+
+@pytest.mark.ranks
+def test_parts_that_do_not_belong_together(stack, tmp_path):
+    run(1, stack, tmp_path / "a.h5", "--images", "0")
+    run(1, stack, tmp_path / "b.h5", "--images", "1", "--block", "16")
+    done = mpirun(1, *ASYNCRED, "merge", tmp_path / "m.h5", *tmp_path.glob("[ab].h5"), timeout=60)
+    assert done.returncode == 2 and "block is" in done.stderr
+    done = mpirun(1, *ASYNCRED, "merge", tmp_path / "m.h5", tmp_path / "a.h5", stack, timeout=60)
+    assert done.returncode == 2 and "stack.h5: /entry/images is missing" in done.stderr
+    assert not (tmp_path / "m.h5").exists()

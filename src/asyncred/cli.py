@@ -185,6 +185,13 @@ def _show(options: argparse.Namespace) -> int:
     return locally(show)
 
 
+def _merge(options: argparse.Namespace) -> int:
+    from asyncred.merge import merge
+
+    parts = [Path(part) for part in options.parts]
+    return locally(lambda: merge(Path(options.output), parts, overwrite=options.overwrite))
+
+
 def _models(options: argparse.Namespace) -> int:
     from asyncred.check import describe_model, list_models
 
@@ -233,6 +240,11 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("-o", "--output", metavar="FILE.png", help="the picture (RESULT.png)")
     show.add_argument("--overwrite", action="store_true", help="replace an earlier picture")
     show.set_defaults(command=_show)
+    merge = commands.add_parser("merge", help="results of parts of a stack, made one")
+    merge.add_argument("output", metavar="RESULT.h5")
+    merge.add_argument("parts", metavar="PART.h5", nargs="+")
+    merge.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+    merge.set_defaults(command=_merge)
     models = commands.add_parser("models", help="the shipped denoisers; what an ONNX file is")
     models.add_argument("name", nargs="?", metavar="NAME|FILE")
     models.add_argument("--sigma", type=typed(noise_level), help=RUN_FLAGS["sigma"])

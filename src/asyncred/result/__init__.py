@@ -25,6 +25,7 @@ from asyncred.result.reading import (
     read_start,
 )
 from asyncred.result.writing import (
+    ROWS,
     SAMPLES,
     Layout,
     Record,
@@ -35,6 +36,7 @@ from asyncred.result.writing import (
 )
 
 __all__ = [
+    "ROWS",
     "SAMPLES",
     "Layout",
     "Record",

@@ -33,7 +33,7 @@ REASON = "S16"
 """Why an image was stopped."""
 
 TIMES = (*(field.name for field in fields(Times)), "rest")
-_ROWS = (
+ROWS = (
     *("data/data", "start/data", "truth/data", "complete"),
     *(f"reconstruction/{name}" for name in ("stopped", "range", "residual_drift")),
     *(f"convergence/{name}" for name in Sample.names()),
@@ -83,7 +83,7 @@ class ResultFile(InPlace):
     """A result that images are written into, one row each; a context manager."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, [f"entry/{name}" for name in _ROWS])
+        super().__init__(path, [f"entry/{name}" for name in ROWS])
 
     def write(
         self, row: int, grid: BlockGrid, record: Record, images: Mapping[str, Blocks]
