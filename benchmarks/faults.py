@@ -126,9 +126,9 @@ def processes(folder: Path) -> list[int]:
             command = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"asyncred" in command and any(str(folder).encode() in part for part in command):
-            if b"-n" not in command:
-                found.append(int(entry.name))
+        ours = b"asyncred" in command and any(str(folder).encode() in part for part in command)
+        if ours and b"-n" not in command:
+            found.append(int(entry.name))
     return found
 
 

@@ -173,7 +173,7 @@ def test_complex_images_come_back(tmp_path):
 
 @pytest.mark.ranks
 def test_parts_of_a_stack_are_merged(stack, tmp_path):
-    """As from a job array, on several numbers of ranks; what comes of it is a result like others."""
+    """As from a job array, on several numbers of ranks; a result like others comes of it."""
     whole, parts = tmp_path / "whole.h5", [tmp_path / f"{k}.h5" for k in range(3)]
     run(1, stack, whole)
     run(2, stack, parts[0], "--images", "2", "--max-time", "0.01", "--report", "0.001")
