@@ -7,7 +7,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 from asyncred.result import Result, read_result
 
@@ -46,6 +49,19 @@ def simulate(path: Path, *flags: str | Path, kind: str = "cs") -> Path:
     """A problem; by default compressive sensing of the camera photograph, in blocks of 80x80."""
     call(*ASYNCRED, "simulate", kind, path, "--overwrite", *flags)
     return path
+
+
+def head_slice(folder: Path) -> Path:
+    """The CT head among pydicom's test files, 512x512, -1000 to 1000 HU, as an .npy file."""
+    import pydicom
+
+    spec = find_spec("pydicom")
+    assert spec is not None and spec.origin is not None
+    file = pydicom.dcmread(Path(spec.origin).parent / "data/test_files/J2K_pixelrep_mismatch.dcm")
+    hounsfield = file.pixel_array * float(file.RescaleSlope) + float(file.RescaleIntercept)
+    image = np.clip((hounsfield + 1000) / 2000, 0, 1).astype(np.float32)
+    np.save(folder / "head.npy", image)
+    return folder / "head.npy"
 
 
 def reconstruct(

@@ -55,9 +55,7 @@ def main() -> None:
             print(number, dict(found), flush=True)
     rows = [[name, count] for name, count in sorted(found.items())]
     print(table(["", "runs"], [["killed", options.runs], *rows]))
-    print(
-        f"\nuncut: {seconds:.1f} s; from the kill to the end of the job: at most {max(ending):.1f} s"
-    )
+    print(f"\nuncut: {seconds:.1f} s; from the kill to the job's end: at most {max(ending):.1f} s")
 
 
 def one(

@@ -1,6 +1,7 @@
 """Resident memory of a rank as the image grows with the ranks fixed, and with its own blocks fixed.
 
-Blocks of 80x80 with 4356 measurements (111 MB of A each); the largest rank's peak over a run.
+Compressive sensing in blocks of 80x80 with 4356 measurements (111 MB of A each), and tomography in
+blocks of 128x128 with 90 views; the largest rank's peak over a run of two epochs.
 
     python benchmarks/memory.py
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import ASYNCRED, call, mpirun, table
+from common import call, mpirun, simulate, table
 
 PEAK = """
 import json, resource, sys
@@ -31,25 +32,36 @@ if MPI.COMM_WORLD.rank == 0:
 """
 
 
+SIZES = ((4, 2), (4, 4), (4, 8), (1, 2), (16, 8))
+"""Ranks, and blocks a side."""
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for ranks, side in ((4, 2), (4, 4), (4, 8), (1, 2), (16, 8)):
-            problem = Path(folder) / "problem.h5"
-            size = str(80 * side)
-            picture = Path(folder) / "picture.npy"
-            flags = ("--overwrite", "--image", make_picture(picture, 80 * side))
-            call(*ASYNCRED, "simulate", "cs", problem, *flags)
-            program = (sys.executable, "-c", PEAK, problem, problem.with_name("r.h5"))
-            out = call(mpirun(), "-n", str(ranks), *program)
-            peak = max(json.loads(out.splitlines()[-1]))
-            most = -(-side * side // ranks)
+        for ranks, side in SIZES:
+            picture = make_picture(Path(folder) / "picture.npy", 80 * side)
+            problem = simulate(Path(folder) / "problem.h5", "--image", picture)
+            peak, most = peak_of(problem, ranks), -(-side * side // ranks)
             matrices = 4 * 4356 * 6400 * most / 2**20
-            row = [f"{size}x{size}", side * side, ranks, most, f"{peak:.0f}"]
-            rows.append([*row, f"{peak - matrices:.0f}"])
-    head = ["image", "blocks", "ranks", "blocks of a rank", "peak, MiB", "without its A, MiB"]
-    print(table(head, rows))
+            rows.append(["cs", 80 * side, side * side, ranks, most, f"{peak:.0f}"])
+            rows[-1].append(f"{peak - matrices:.0f}")
+        for ranks, side in SIZES:
+            picture = make_picture(Path(folder) / "picture.npy", 128 * side)
+            flags = ("--image", picture, "--block", "128", "--views", "90")
+            problem = simulate(Path(folder) / "problem.h5", *flags, kind="ct")
+            peak, most = peak_of(problem, ranks), -(-side * side // ranks)
+            rows.append(["ct", 128 * side, side * side, ranks, most, f"{peak:.0f}", "-"])
+    head = ["kind", "side, pixels", "blocks", "ranks", "blocks of a rank", "peak, MiB"]
+    print(table([*head, "without its A, MiB"], rows))
+
+
+def peak_of(problem: Path, ranks: int) -> float:
+    """The largest rank's peak, MiB."""
+    program = (sys.executable, "-c", PEAK, problem, problem.with_name("r.h5"))
+    out = call(mpirun(), "-n", str(ranks), *program)
+    return float(max(json.loads(out.splitlines()[-1])))
 
 
 def make_picture(path: Path, side: int) -> Path:

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pydicom
 
 from asyncred.metrics import snr
 from asyncred.result import Result
-from common import ASYNCRED, call, rate, reconstruct, table
+from common import head_slice, rate, reconstruct, simulate, table
 
 METHODS = [
     ("BC-RED", 1, ("--method", "bc")),
@@ -39,24 +37,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         common = ("--denoiser", options.denoiser, "--tau", options.tau)
-        problem = simulate_head(folder)
+        flags = ("--image", head_slice(folder), "--block", "128", "--views", "90")
+        problem = simulate(folder / "head.h5", *flags, "--photons", "1e4", kind="ct")
         methods(problem, common, options.epochs)
         drift(problem, common)
         paper(folder, common)
-
-
-def simulate_head(folder: Path) -> Path:
-    """The head, -1000 to 1000 HU, as a problem."""
-    spec = find_spec("pydicom")
-    assert spec is not None and spec.origin is not None
-    name = "data/test_files/J2K_pixelrep_mismatch.dcm"
-    file = pydicom.dcmread(Path(spec.origin).parent / name)
-    hounsfield = file.pixel_array * float(file.RescaleSlope) + float(file.RescaleIntercept)
-    np.save(folder / "head.npy", np.clip((hounsfield + 1000) / 2000, 0, 1).astype(np.float32))
-    flags = ("--block", "128", "--views", "90", "--photons", "1e4")
-    image = ("--image", folder / "head.npy", "--overwrite")
-    call(*ASYNCRED, "simulate", "ct", folder / "head.h5", *image, *flags)
-    return folder / "head.h5"
 
 
 def methods(problem: Path, common: tuple[str, ...], epochs: str) -> None:
@@ -108,8 +93,8 @@ def paper(folder: Path, common: tuple[str, ...]) -> None:
     rings = 0.5 + 0.4 * np.cos(40 * np.hypot(side[:, None], side) ** 2)
     disc = np.hypot(side[:, None], side) < 0.9
     np.save(picture, np.where(disc, rings, 0).astype(np.float32))
-    flags = ("--image", picture, "--block", "200", "--views", "180", "--overwrite")
-    call(*ASYNCRED, "simulate", "ct", problem, *flags)
+    flags = ("--image", picture, "--block", "200", "--views", "180")
+    simulate(problem, *flags, kind="ct")
     rows = []
     for ranks in (1, 2):
         found = reconstruct(ranks, problem, *common, "--epochs", "20", "--threads", "1")
