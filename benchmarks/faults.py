@@ -104,10 +104,10 @@ def one(
 
 
 def run(problem: Path, folder: Path, ranks: int, *flags: str | Path) -> subprocess.Popen[bytes]:
-    """A run with frequent checkpoints, all but written one after the other."""
+    """A run with a checkpoint five times a second."""
     command = [mpirun(), "-n", ranks, *ASYNCRED, "run", problem, "-o", folder / "r.h5"]
     command += ["--denoiser", "tv", "--sigma", "5", "--epochs", EPOCHS, "--threads", 1]
-    command += ["--checkpoint", folder / "c.h5", "--checkpoint-every", 0.0005, *flags]
+    command += ["--checkpoint", folder / "c.h5", "--checkpoint-every", 0.003, *flags]
     return subprocess.Popen(
         [str(part) for part in command],
         env=os.environ | ENVIRONMENT,

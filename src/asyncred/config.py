@@ -24,6 +24,7 @@ STARTS = (
     "zero-filled",
     "measured",
     "interpolated",
+    "tv",
 )
 """Or a file; which of them, the kind of problem says."""
 
@@ -57,6 +58,10 @@ class RunConfig:
     center: float | None = None
     tau: float | None = None
     """None: what suits the kind of problem."""
+    update: str = "gradient"
+    mu: float | None = None
+    """Of the proximal update; None: from tau and what is known of the denoiser."""
+    inner: int = 3
     method: str = "async"
     minibatch: int | None = None
     updates: int | None = None
@@ -280,6 +285,9 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "block": integer("an integer >= 1", low=1),
     "center": number("a bin", low=-LARGEST),
     "tau": number("a number >= 0"),
+    "update": choice("gradient", "proximal"),
+    "mu": number("a number > 0", open_low=True),
+    "inner": integer("an integer >= 1", low=1),
     "method": choice(*METHODS),
     "minibatch": integer("an integer >= 1", low=1),
     "updates": integer("an integer >= 1", low=1, large=True),

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 
 from asyncred.denoiser import Array, Denoiser
-from asyncred.grid import BlockGrid
 from asyncred.operators import Image, Operator, Rows
 from asyncred.red import RedOperator
 
@@ -64,6 +63,13 @@ class TimedOperator:
         self._times.gradient += time.perf_counter() - start
         return out
 
+    def normal(self, i: int, v: Image) -> Image:
+        """A_i^T A_i v."""
+        start = time.perf_counter()
+        out = self._A.normal(i, v)
+        self._times.gradient += time.perf_counter() - start
+        return out
+
     def moved(self, i: int, delta: Image) -> None:
         """Be told of an update."""
         start = time.perf_counter()
@@ -82,23 +88,14 @@ class TimedOperator:
 class SlowedRed(RedOperator):
     """G on a rank made ``factor`` times slower: after each block it sleeps for the difference."""
 
-    def __init__(
-        self,
-        grid: BlockGrid,
-        A: Operator,
-        D: Denoiser,
-        *,
-        tau: float,
-        factor: float,
-        times: Times,
-    ) -> None:
-        super().__init__(grid, A, D, tau=tau)
-        self._factor, self._times = factor, times
+    def __init__(self, G: RedOperator, *, factor: float, times: Times) -> None:
+        super().__init__(G.grid, G.A, G.D, tau=G.tau)
+        self._G, self._factor, self._times = G, factor, times
 
     def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
         """G_i, late."""
         start = time.perf_counter()
-        G_i = super().block(i, x_tilde, rows)
+        G_i = self._G.block(i, x_tilde, rows)
         pause = (self._factor - 1) * (time.perf_counter() - start)
         time.sleep(pause)
         self._times.slowed += pause

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asyncred.bound import stated_bound
 from asyncred.checkpoint import read_block
 from asyncred.config import STARTS, InputError, RunConfig
 from asyncred.data import model_names, model_path
@@ -18,6 +19,9 @@ from asyncred.files import check_writable
 from asyncred.operators import Image
 from asyncred.problem import Asked, Problem, read_problem
 from asyncred.result import read_result_block, read_start
+
+EXPANSIVE_MU = 0.4
+"""mu / tau for a denoiser without a proof that it is nonexpansive: found by trial."""
 
 MEMORY_SHARE = 0.5
 """How much of a rank's share of the node's memory an image's data may take."""
@@ -36,6 +40,8 @@ class Plan:
     """What it starts from: a name or a file."""
     tau: float
     """The weight of the denoiser."""
+    mu: float | None
+    """Of the proximal update; None for the gradient's."""
     ranks_per_image: int
     """How many ranks share an image; there are several such groups only for a stack."""
 
@@ -73,7 +79,20 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         )
     tau = problem.data.tau if config.tau is None else config.tau
     start = _start(config, problem)
-    return Plan(problem, sha256(config.problem), model, error, start, tau, together)
+    mu = _mu(config, model, tau)
+    return Plan(problem, sha256(config.problem), model, error, start, tau, mu, together)
+
+
+def _mu(config: RunConfig, model: DenoiserModel, tau: float) -> float | None:
+    """mu of the proximal update, None for the gradient's. Raises ValueError without a tau."""
+    if config.update == "gradient":
+        return None
+    if config.mu is not None:
+        return config.mu
+    if tau == 0:
+        raise InputError("--update proximal with --tau 0: expected --mu")
+    proven = stated_bound(model)
+    return tau if proven is not None and proven <= 1 else EXPANSIVE_MU * tau
 
 
 def load_model(config: RunConfig) -> DenoiserModel:

@@ -22,11 +22,13 @@ from asyncred.monitor import SUMS, Reference, RunMonitor, Sample, Tolerance
 from asyncred.operators import Image
 from asyncred.placement import Placement
 from asyncred.plan import Plan
+from asyncred.proximal import ProximalRed
 from asyncred.red import RedOperator
 from asyncred.result import SAMPLES, thinned
 from asyncred.sampling import EpochOrder, FullBatch, Minibatch, Order, RandomRows, UniformOrder
 from asyncred.serial_red import LocalImage, bc_red, gm_red
 from asyncred.shared import Counters, SharedImage
+from asyncred.stepsize import FixedStep, Step
 from asyncred.stopping import AsyncStop, Reason, SyncStop
 from asyncred.sync_red import sync_red
 from asyncred.terms import ImageTerm, choose_step
@@ -81,10 +83,11 @@ class Job:
         """G on this rank, slowed where that was asked for, and where its time is counted."""
         grid, tau = self.plan.problem.grid, self.plan.tau
         A, D = TimedOperator(self.term.A, times), TimedDenoiser(self.D, times)
+        G = RedOperator(grid, A, D, tau=tau)
+        if self.plan.mu is not None:
+            G = ProximalRed(grid, A, D, tau=tau, mu=self.plan.mu, steps=self.config.inner)
         factor = dict(self.config.slow).get(self.comm.rank, 1.0)
-        if factor > 1:
-            return SlowedRed(grid, A, D, tau=tau, factor=factor, times=times)
-        return RedOperator(grid, A, D, tau=tau)
+        return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
 
 
 @dataclass(frozen=True)
@@ -181,8 +184,10 @@ def _reference(job: Job, x: AnyImage) -> Reference:
 
 def _G_square(job: Job, x: AnyImage) -> float:
     """||G(x)||^2 with all measurements. Collective: nobody writes meanwhile."""
-    G = RedOperator(job.plan.problem.grid, job.term.A, job.D, tau=job.plan.tau)  # never slowed
-    own = 0.0
+    own, grid, tau, mu = 0.0, job.plan.problem.grid, job.plan.tau, job.plan.mu
+    G = RedOperator(grid, job.term.A, job.D, tau=tau)  # never slowed
+    if mu is not None:
+        G = ProximalRed(grid, job.term.A, job.D, tau=tau, mu=mu, steps=job.config.inner)
     for i in job.own:
         own += float(np.sum(np.square(np.abs(G.block(i, x.fresh(i))))))
     return float(job.comm.allreduce(own))
@@ -205,7 +210,10 @@ def _iterate(
     """
     config, comm, own, coupling = job.config, job.comm, job.own, job.term.coupling
     order, minibatch = _choices(job)
-    step = choose_step(config, job.term.A, G.grid, job.placement, tau=job.plan.tau, past=job.past)
+    step: Step = FixedStep(1.0)
+    if job.plan.mu is None or config.step != "adaptive":
+        A, placement = job.term.A, job.placement
+        step = choose_step(config, A, G.grid, placement, tau=job.plan.tau, past=job.past)
     at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
     comm.Barrier()  # all clocks start together
     stop = _stop(job, counters, signalled, job.past.updates // at_once)

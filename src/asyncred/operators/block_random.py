@@ -81,6 +81,13 @@ class BlockRandom(LocalModel):
             dense_gradient_rows(a, x, y, rows, y.size / rows.size, out, self._threads)
         return out.reshape(self._shapes[i])
 
+    def normal(self, i: int, v: Array) -> Array:
+        """A_i^T A_i v, float32 [h, w]."""
+        a, out = self._matrices[i], np.empty(v.size, np.float32)
+        zero = np.zeros(a.shape[0], np.float32)
+        dense_gradient(a, np.ascontiguousarray(v).reshape(-1), zero, out, self._threads)
+        return out.reshape(self._shapes[i])
+
     def measurements(self, i: int) -> int:
         """m_i, the number of rows of A_i."""
         return self._y[i].size

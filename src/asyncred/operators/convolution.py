@@ -141,6 +141,16 @@ class Blurred(LocalModel):
         r[lattice] = misfit if rows is None else _subset(misfit, rows)
         return self._blur(measured.shape).adjoint(r)[measured.inner]
 
+    def normal(self, i: int, v: Image) -> Image:
+        """U_i^T A^T A U_i v, float32 [h, w]."""
+        measured = self._data_window(i)
+        x = np.zeros(measured.shape, np.float32)
+        x[measured.inner] = v
+        blur, lattice = self._blur(measured.shape), self._lattice(measured.region)
+        Ax, r = blur.forward(x), np.zeros(measured.shape, np.float32)
+        r[lattice] = Ax[lattice]
+        return blur.adjoint(r)[measured.inner]
+
     def measurements(self, i: int) -> int:
         """m, the number of measurements that block i has a part in."""
         return self._y[i].size

@@ -98,6 +98,13 @@ class Coupled:
             weight *= self.model.groups / len(rows)
         return np.float32(weight) * self.model.adjoint(i, r, rows)
 
+    def normal(self, i: int, v: Image) -> Image:
+        """c A_i^T A_i v."""
+        v = np.ascontiguousarray(v)
+        return np.float32(self._weight) * self.model.adjoint(
+            i, self.model.forward(i, v, None), None
+        )
+
     def moved(self, i: int, delta: Image) -> None:
         """r <- r + A_i delta."""
         self.residual.add(i, self.model.forward(i, delta, None))

@@ -63,6 +63,12 @@ class Mask(LocalModel):
         out.reshape(-1)[pixels] = weight * (x_i.reshape(-1)[pixels] - y)
         return out
 
+    def normal(self, i: int, v: Image) -> Image:
+        """M_i v."""
+        out = np.zeros_like(v)
+        out.reshape(-1)[self._pixels[i]] = v.reshape(-1)[self._pixels[i]]
+        return out
+
     def measurements(self, i: int) -> int:
         """How many pixels of block i are measured."""
         return self._y[i].size

@@ -30,6 +30,10 @@ class Operator(Protocol):
         """
         ...
 
+    def normal(self, i: int, v: Image) -> Image:
+        """A_i^T A_i v, with the weight of the data term: block i of its Hessian, times v."""
+        ...
+
     def moved(self, i: int, delta: Image) -> None:
         """Be told that x became x + U_i delta."""
         ...

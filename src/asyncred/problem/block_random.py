@@ -29,6 +29,7 @@ from asyncred.operators.block_random import draw_matrix, rows_of_block
 from asyncred.problem.fields import finite, integer, node
 from asyncred.problem.head import Asked, read_stack, write_head
 from asyncred.problem.kinds import LocalData
+from asyncred.total_variation import total_variation_start
 
 CHECK_VALUES = 8
 
@@ -44,6 +45,7 @@ class BlockRandomData(LocalData):
     starts: ClassVar[Mapping[str, Callable[[Any, int], Image]]] = {
         "centered": BlockRandom.centered,
         "adjoint": BlockRandom.adjoint,
+        "tv": lambda A, i: total_variation_start(A, i, A.centered(i)),
     }
     tau = 0.8
 
