@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 from mpi4py import MPI
 
@@ -22,6 +23,7 @@ from asyncred.denoiser import Denoiser, OnnxDenoiser
 from asyncred.placement import Placement, place
 from asyncred.plan import Plan, checkpoint_of, make_plan, truth_blocks
 from asyncred.progress import Progress, Quiet, progress
+from asyncred.provider import Provider, find_provider
 from asyncred.reconstruct import Job, Outcome, legs, reconstruct
 from asyncred.report import say_image, say_start
 from asyncred.result import (
@@ -54,6 +56,8 @@ class Setup:
     placement: Placement
     term: LocalTerm | CoupledTerm
     denoiser: Denoiser
+    providers: list[Provider]
+    """Of each rank's denoiser."""
 
     @property
     def images(self) -> range:
@@ -71,10 +75,12 @@ def run(config: RunConfig, comm: MPI.Intracomm) -> int:
     term = read_term(comm, plan, placement)
     on_all(comm, lambda: truth_blocks(plan.problem, placement.own, plan.problem.images[0]))
     thread = _progress_thread(config, placement)  # from here on the first image's input is fine
+    provider = on_all(comm, lambda: find_provider(config.provider, placement.local_rank))
+    providers, threads = comm.allgather(provider), placement.threads
+    denoiser = on_all(comm, lambda: OnnxDenoiser(plan.model, threads=threads, provider=provider))
     if comm.rank == 0:
-        say_start(plan, placement, config)
-    denoiser = OnnxDenoiser(plan.model, threads=placement.threads)
-    setup = Setup(config, comm, plan, placement, term, denoiser)
+        say_start(plan, placement, providers, config)
+    setup = Setup(config, comm, plan, placement, term, denoiser, providers)
     with ExitStack() as stack, Signals() as signals:
         if thread:
             stack.enter_context(ProgressThread(comm))
@@ -233,6 +239,8 @@ def _layout(setup: Setup, samples: int) -> Layout:
         "ranks": setup.comm.size,
         "hosts": placement.hosts,
         "threads_per_rank": placement.threads,
+        "providers": [provider.words for provider in setup.providers],
+        "onnxruntime": onnxruntime.__version__,
         "mpi": MPI.Get_library_version().split("\n")[0].strip(" \0"),
     }
     if plan.problem.data.notes:

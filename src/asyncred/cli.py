@@ -54,6 +54,7 @@ RUN_FLAGS: dict[str, str] = {
     "block": "side of the blocks, where the file says none (from size and ranks)",
     "center": "bin, from 0, that sees the rotation axis, where the file says none (found)",
     "threads": "of each rank (its share of the node's cores)",
+    "provider": "of the denoiser: cpu, cuda, openvino or auto: CUDA where there is a GPU (auto)",
     "progress-thread": "on, off or auto: on where ranks span hosts (auto)",
     "checkpoint": "file to put the run down in, to be resumed after a time limit or a crash",
     "checkpoint-every": "minutes between checkpoints (10)",

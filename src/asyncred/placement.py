@@ -24,6 +24,8 @@ class Placement:
     """The ranks that share no memory with this one."""
     spans_hosts: bool
     """Whether any two ranks share no memory."""
+    local_rank: int
+    """This rank among those of its node, from 0."""
 
 
 def owners(blocks: int, ranks: int) -> list[int]:
@@ -41,6 +43,7 @@ def place(comm: MPI.Intracomm, blocks: int, *, threads: int | None) -> Placement
     cores = os.sched_getaffinity(0)
     sharing = sum(bool(cores & others) for others in node.allgather(cores))
     far = frozenset(range(comm.size)) - frozenset(node.allgather(comm.rank))
+    local_rank = node.rank
     node.Free()
     return Placement(
         owner,
@@ -49,4 +52,5 @@ def place(comm: MPI.Intracomm, blocks: int, *, threads: int | None) -> Placement
         comm.allgather(MPI.Get_processor_name()),
         far,
         comm.allreduce(bool(far), MPI.LOR),
+        local_rank,
     )
