@@ -17,6 +17,7 @@ from asyncred.config import (
     LARGEST,
     METHODS,
     InputError,
+    choice,
     images,
     integer,
     load_config,
@@ -25,7 +26,7 @@ from asyncred.config import (
 )
 from asyncred.simulate.flags import add_simulate
 
-PARALLEL = ("run", "demo")
+PARALLEL = ("run", "demo", "doctor")
 """The commands that are started with mpirun; no other touches MPI."""
 
 RUN_FLAGS: dict[str, str] = {
@@ -155,6 +156,19 @@ def _demo(options: argparse.Namespace) -> int:
     )
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from mpi4py import MPI
+
+    from asyncred.doctor import doctor
+
+    return doctor(
+        MPI.COMM_WORLD,
+        Path(options.output),
+        threads=options.threads,
+        progress_thread=options.progress_thread,
+    )
+
+
 def _check(options: argparse.Namespace) -> int:
     from asyncred.check import describe
     from asyncred.problem import Asked
@@ -213,6 +227,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
     demo.set_defaults(command=_demo)
+    doctor = commands.add_parser("doctor", help="what works here, and how fast (mpirun)")
+    doctor.add_argument("-o", "--output", default=".", metavar="FOLDER", help="to write to (.)")
+    doctor.add_argument(
+        "--threads", type=typed(integer("an integer >= 1", low=1)), help=RUN_FLAGS["threads"]
+    )
+    doctor.add_argument(
+        "--progress-thread",
+        type=typed(choice("auto", "on", "off")),
+        default="auto",
+        help=RUN_FLAGS["progress-thread"],
+    )
+    doctor.set_defaults(command=_doctor)
     add_simulate(commands)
     check = commands.add_parser("check", help="validate a problem file; what a job will need")
     check.add_argument("problem", metavar="PROBLEM.h5")
