@@ -176,7 +176,12 @@ def _check(options: argparse.Namespace) -> int:
     asked = Asked(options.images, options.ranks, options.block, options.center)
     return locally(
         lambda: describe(
-            Path(options.problem), asked, denoiser=options.denoiser, sigma=options.sigma
+            Path(options.problem),
+            asked,
+            denoiser=options.denoiser,
+            sigma=options.sigma,
+            per_node=options.ranks_per_node,
+            minibatch=options.minibatch,
         )
     )
 
@@ -249,6 +254,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--sigma", type=typed(noise_level), help=RUN_FLAGS["sigma"])
     check.add_argument("--images", type=typed(images), help=RUN_FLAGS["images"])
     side = typed(integer("an integer >= 1", low=1))
+    check.add_argument("--ranks-per-node", type=side, metavar="M", help="(all on one)")
+    check.add_argument("--minibatch", type=side, help=RUN_FLAGS["minibatch"])
     check.add_argument("--block", type=side, help=RUN_FLAGS["block"])
     check.add_argument("--center", type=typed(number("a bin", low=-LARGEST)))
     check.set_defaults(command=_check)
