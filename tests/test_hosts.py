@@ -44,11 +44,11 @@ def two_hosts():
     subprocess.run([HOSTS, "down"], check=True, timeout=30)
 
 
-def on_two_hosts(*args, timeout):
+def on_two_hosts(*args, timeout, code=0):
     command = [HOSTS, "on", ADDRESSES[0], find_mpirun(), "-launcher", "ssh"]
     command += ["-launcher-exec", HOSTS, "-hosts", ",".join(ADDRESSES), "-n", "2", *args]
     done = launch(command, timeout=timeout)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
 
@@ -73,3 +73,21 @@ def test_the_main_job_over_two_hosts(tmp_path):
     assert found.complete
     assert found.per_block.sum() == 320
     assert len(set(found.provenance["hosts"])) == 2
+
+
+@pytest.mark.parametrize(("thread", "code"), [("auto", 0), ("off", 1)])
+def test_the_doctor_says_when_reads_wait(thread, code, tmp_path):
+    flags = ("-o", tmp_path, "--threads", "1", "--progress-thread", thread)
+    program = [sys.executable, "-m", "asyncred", "doctor", *flags]
+    out = on_two_hosts(*program, timeout=120, code=code)
+    line = next(line for line in out.splitlines() if "RMA between hosts" in line)
+    assert line.startswith("!!" if code else "ok")
+    assert ("--progress-thread on" in line) == bool(code)
+    assert "2 on 2 host(s)" in out and "ok  reading: " in out
+
+
+def test_the_doctor_notices_a_folder_that_is_not_shared():
+    program = [sys.executable, "-m", "asyncred", "doctor", "--threads", "1", "-o", "/dev/shm"]
+    out = on_two_hosts(*program, timeout=120, code=1)
+    line = next(line for line in out.splitlines() if line.startswith("!!"))
+    assert line.startswith("!!  shared file system: rank 1 on asyncred-b: /dev/shm: ")

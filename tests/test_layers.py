@@ -8,8 +8,8 @@ MATHEMATICS = (
     "operators.contract operators.full_footprint "
     "operators.cartesian_mri operators.convolution operators.matrix operators.parallel_beam "
     "operators.rotation_axis operators.superresolution sampling stepsize metrics flaws metadata "
-    "receptive denoiser derivative jacobian bound data images appraise red proximal values solver "
-    "serial_red total_variation"
+    "receptive provider denoiser derivative jacobian bound data images appraise red proximal "
+    "values solver serial_red total_variation"
 )
 
 PROGRAM = """

@@ -1,6 +1,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+openmp: bool
+
 def dense_gradient(
     A: NDArray[np.float32],
     x: NDArray[np.float32],

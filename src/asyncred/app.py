@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 from mpi4py import MPI
 
@@ -22,6 +23,7 @@ from asyncred.denoiser import Denoiser, OnnxDenoiser
 from asyncred.placement import Placement, place, spans_hosts
 from asyncred.plan import Plan, checkpoint_of, make_plan, truth_blocks
 from asyncred.progress import Progress, Quiet, progress
+from asyncred.provider import Provider, find_provider
 from asyncred.reconstruct import Job, Outcome, legs, reconstruct
 from asyncred.report import say_image, say_start
 from asyncred.result import (
@@ -61,6 +63,8 @@ class Setup:
     denoiser: Denoiser
     hosts: list[str]
     """Of all ranks."""
+    providers: list[Provider]
+    """Of each rank's denoiser."""
 
     @property
     def images(self) -> range:
@@ -82,10 +86,14 @@ def run(config: RunConfig, everybody: MPI.Intracomm) -> int:
     on_all(everybody, lambda: truth_blocks(plan.problem, placement.own, plan.problem.images[0]))
     hosts = everybody.allgather(MPI.Get_processor_name())
     thread = _progress_thread(config, everybody)  # from here on the first image's input is fine
+    provider = on_all(everybody, lambda: find_provider(config.provider, placement.local_rank))
+    providers, threads = everybody.allgather(provider), placement.threads
+    denoiser = on_all(
+        everybody, lambda: OnnxDenoiser(plan.model, threads=threads, provider=provider)
+    )
     if everybody.rank == 0:
-        say_start(plan, placement, config, hosts)
-    denoiser = OnnxDenoiser(plan.model, threads=placement.threads)
-    setup = Setup(config, everybody, comm, plan, placement, term, denoiser, hosts)
+        say_start(plan, placement, providers, config, hosts)
+    setup = Setup(config, everybody, comm, plan, placement, term, denoiser, hosts, providers)
     with ExitStack() as stack, Signals() as signals:
         if thread:
             stack.enter_context(ProgressThread(everybody))
@@ -288,6 +296,8 @@ def _layout(setup: Setup, samples: int) -> Layout:
         "ranks": setup.everybody.size,
         "hosts": setup.hosts,
         "threads_per_rank": placement.threads,
+        "providers": [provider.words for provider in setup.providers],
+        "onnxruntime": onnxruntime.__version__,
         "mpi": MPI.Get_library_version().split("\n")[0].strip(" \0"),
     }
     if plan.problem.data.notes:

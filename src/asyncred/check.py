@@ -10,6 +10,7 @@ from asyncred.appraise import gflop_per_pixel, photograph_quality, worst_norm
 from asyncred.bound import layer_bound, stated_bound
 from asyncred.data import model_names
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error
+from asyncred.forecast import Job, forecast, largest_window
 from asyncred.operators.contract import dot_test
 from asyncred.placement import owners
 from asyncred.plan import find_model, truth_blocks
@@ -19,12 +20,27 @@ ROUNDING = 1e-3
 """By which a norm may pass a bound without contradicting it."""
 
 
-def describe(path: Path, asked: Asked, *, denoiser: str, sigma: float | None = None) -> str:
-    """Validate a problem for a number of ranks; its blocks, halo and memory. Raises ValueError."""
+def describe(
+    path: Path,
+    asked: Asked,
+    *,
+    denoiser: str,
+    sigma: float | None = None,
+    per_node: int | None = None,
+    minibatch: int | None = None,
+) -> str:
+    """Validate a problem for a number of ranks, ``per_node`` of them on a node (all).
+
+    Its blocks, halo, memory and time, as tried here. Raises ValueError.
+    """
     problem, ranks = read_problem(path, asked), asked.ranks
     grid, model = problem.grid, find_model(denoiser, sigma=sigma)
     if ranks > len(grid):
         raise ValueError(f"{path}: {len(grid)} blocks for {ranks} ranks, expected at most as many")
+    if minibatch is not None and minibatch > problem.data.groups:
+        raise ValueError(
+            f"--minibatch is {minibatch}, expected at most {problem.data.groups} (measurements)"
+        )
     error = halo_error(model)
     if error > EXACT:
         raise ValueError(f"{model.path}: tiles differ from the whole by {error:.1e}")
@@ -33,10 +49,7 @@ def describe(path: Path, asked: Asked, *, denoiser: str, sigma: float | None = N
         problem.data.of(index).check()
     owner = owners(len(grid), ranks)
     own = [owner.count(rank) for rank in range(ranks)]
-    window = max(
-        (grid.window(i, model.field.halo, model.field.align).shape for i in range(len(grid))),
-        key=lambda shape: shape[0] * shape[1],
-    )
+    window = largest_window(grid, model)
     lines = [
         f"{path}: ok",
         f"image {grid.shape[0]}x{grid.shape[1]}, {len(grid)} blocks of "
@@ -51,6 +64,8 @@ def describe(path: Path, asked: Asked, *, denoiser: str, sigma: float | None = N
     ]
     if isinstance(problem.data, CoupledData):
         lines.append(_dot_test(problem, problem.data))
+    job = Job(problem, model, owner, ranks, min(per_node or ranks, ranks), minibatch)
+    lines += forecast(job)
     if min(own) != max(own):
         lines.append(f"warning: uneven; {_even_counts(len(grid))} ranks would divide the blocks")
     return "\n".join(lines)

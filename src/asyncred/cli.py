@@ -17,6 +17,7 @@ from asyncred.config import (
     LARGEST,
     METHODS,
     InputError,
+    choice,
     images,
     integer,
     load_config,
@@ -25,7 +26,7 @@ from asyncred.config import (
 )
 from asyncred.simulate.flags import add_simulate
 
-PARALLEL = ("run", "demo")
+PARALLEL = ("run", "demo", "doctor")
 """The commands that are started with mpirun; no other touches MPI."""
 
 RUN_FLAGS: dict[str, str] = {
@@ -57,6 +58,7 @@ RUN_FLAGS: dict[str, str] = {
     "block": "side of the blocks, where the file says none (from size and ranks)",
     "center": "bin, from 0, that sees the rotation axis, where the file says none (found)",
     "threads": "of each rank (its share of the node's cores)",
+    "provider": "of the denoiser: cpu, cuda, openvino or auto: CUDA where there is a GPU (auto)",
     "progress-thread": "on, off or auto: on where ranks span hosts (auto)",
     "checkpoint": "file to put the run down in, to be resumed after a time limit or a crash",
     "checkpoint-every": "minutes between checkpoints (10)",
@@ -158,6 +160,19 @@ def _demo(options: argparse.Namespace) -> int:
     )
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from mpi4py import MPI
+
+    from asyncred.doctor import doctor
+
+    return doctor(
+        MPI.COMM_WORLD,
+        Path(options.output),
+        threads=options.threads,
+        progress_thread=options.progress_thread,
+    )
+
+
 def _check(options: argparse.Namespace) -> int:
     from asyncred.check import describe
     from asyncred.problem import Asked
@@ -165,7 +180,12 @@ def _check(options: argparse.Namespace) -> int:
     asked = Asked(options.images, options.ranks, options.block, options.center)
     return locally(
         lambda: describe(
-            Path(options.problem), asked, denoiser=options.denoiser, sigma=options.sigma
+            Path(options.problem),
+            asked,
+            denoiser=options.denoiser,
+            sigma=options.sigma,
+            per_node=options.ranks_per_node,
+            minibatch=options.minibatch,
         )
     )
 
@@ -223,6 +243,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
     demo.set_defaults(command=_demo)
+    doctor = commands.add_parser("doctor", help="what works here, and how fast (mpirun)")
+    doctor.add_argument("-o", "--output", default=".", metavar="FOLDER", help="to write to (.)")
+    doctor.add_argument(
+        "--threads", type=typed(integer("an integer >= 1", low=1)), help=RUN_FLAGS["threads"]
+    )
+    doctor.add_argument(
+        "--progress-thread",
+        type=typed(choice("auto", "on", "off")),
+        default="auto",
+        help=RUN_FLAGS["progress-thread"],
+    )
+    doctor.set_defaults(command=_doctor)
     add_simulate(commands)
     check = commands.add_parser("check", help="validate a problem file; what a job will need")
     check.add_argument("problem", metavar="PROBLEM.h5")
@@ -233,6 +265,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--sigma", type=typed(noise_level), help=RUN_FLAGS["sigma"])
     check.add_argument("--images", type=typed(images), help=RUN_FLAGS["images"])
     side = typed(integer("an integer >= 1", low=1))
+    check.add_argument("--ranks-per-node", type=side, metavar="M", help="(all on one)")
+    check.add_argument("--minibatch", type=side, help=RUN_FLAGS["minibatch"])
     check.add_argument("--block", type=side, help=RUN_FLAGS["block"])
     check.add_argument("--center", type=typed(number("a bin", low=-LARGEST)))
     check.set_defaults(command=_check)

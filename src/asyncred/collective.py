@@ -5,6 +5,7 @@ A rank that finds the input at fault must not raise alone: the others would wait
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -41,6 +42,13 @@ def on_all(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
     if errors:
         raise InputError(errors[0])
     return value  # type: ignore[return-value]
+
+
+def idle(comm: MPI.Intracomm) -> None:
+    """A barrier that leaves the cores to those who still work. Collective over comm."""
+    request = comm.Ibarrier()
+    while not request.Test():
+        time.sleep(2e-3)
 
 
 def gather_blocks(

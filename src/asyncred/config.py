@@ -79,6 +79,7 @@ class RunConfig:
     """Of a stack, the first and the last but one."""
     slow: tuple[tuple[int, float], ...] = ()
     threads: int | None = None
+    provider: str = "auto"
     progress_thread: str = "auto"
     report: float = 1.0
     checkpoint: Path | None = None
@@ -304,6 +305,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "images": images,
     "slow": _slow,
     "threads": integer("an integer >= 1", low=1),
+    "provider": choice("auto", "cpu", "cuda", "openvino"),
     "progress_thread": choice("auto", "on", "off"),
     "report": number("seconds > 0", open_low=True),
     "checkpoint": _path,

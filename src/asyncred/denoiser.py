@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from asyncred.grid import BlockGrid
 from asyncred.metadata import DEFAULT_SIGMA, read_levels, read_metadata, stated_numbers
+from asyncred.provider import CPU, Provider
 from asyncred.receptive import ReceptiveField, UnboundedReceptiveFieldError, receptive_field
 
 Array = NDArray[np.float32]
@@ -76,17 +77,18 @@ class DenoiserModel:
 
 
 class OnnxDenoiser:
-    """A DenoiserModel in an ONNX Runtime session on the CPU.
+    """A DenoiserModel in an ONNX Runtime session.
 
-    ``threads`` is the number of threads of the session. Sides that are no multiple of the total
+    ``threads`` is the number of threads of the session. Raises ValueError where ``provider`` does
+    not start. Sides that are no multiple of the total
     stride of the network are filled up to one by repeating the last row and column; the answer is
     cut to the shape of x.
     """
 
-    def __init__(self, model: DenoiserModel, *, threads: int) -> None:
+    def __init__(self, model: DenoiserModel, *, threads: int, provider: Provider = CPU) -> None:
         self.halo, self.align = model.field.halo, model.field.align
         self._model = model
-        self._session = open_session(model.path, threads)
+        self._session = open_session(model.path, threads, provider)
         self._inputs = self._session.get_inputs()
         self._scale = np.float32(model.high - model.low)
         self._low = np.float32(model.low)
@@ -205,15 +207,20 @@ def tiling_error(D: Denoiser) -> float:
     return error
 
 
-def open_session(model: Path | bytes, threads: int) -> ort.InferenceSession:
-    """An ONNX Runtime session on the CPU, of a file or of a serialized model."""
+def open_session(
+    model: Path | bytes, threads: int, provider: Provider = CPU
+) -> ort.InferenceSession:
+    """An ONNX Runtime session of a file or of a serialized model.
+
+    Raises ValueError where the provider does not start; the session never changes to another.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = model if isinstance(model, bytes) else str(model)
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return provider.open(source, options, threads)
 
 
 def _open(path: Path) -> tuple[onnx.ModelProto, ort.InferenceSession]:

@@ -22,6 +22,8 @@ class Placement:
     """The processor name of each rank."""
     far: frozenset[int]
     """The ranks that share no memory with this one."""
+    local_rank: int
+    """This rank among those of its node, from 0."""
 
 
 def owners(blocks: int, ranks: int) -> list[int]:
@@ -41,6 +43,7 @@ def place(
     cores = os.sched_getaffinity(0)
     node = (everybody or comm).Split_type(MPI.COMM_TYPE_SHARED)
     sharing = sum(bool(cores & others) for others in node.allgather(cores))
+    local_rank = node.rank
     node.Free()
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     far = frozenset(range(comm.size)) - frozenset(node.allgather(comm.rank))
@@ -51,6 +54,7 @@ def place(
         threads or max(1, len(cores) // sharing),
         comm.allgather(MPI.Get_processor_name()),
         far,
+        local_rank,
     )
 
 

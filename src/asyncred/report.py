@@ -11,11 +11,16 @@ from asyncred.config import RunConfig
 from asyncred.metrics import snr
 from asyncred.placement import Placement
 from asyncred.plan import Plan
+from asyncred.provider import Provider
 from asyncred.result import Record, Result
 
 
 def say_start(
-    plan: Plan, placement: Placement, config: RunConfig, all_hosts: Sequence[str]
+    plan: Plan,
+    placement: Placement,
+    providers: Sequence[Provider],
+    config: RunConfig,
+    all_hosts: Sequence[str],
 ) -> None:
     """What is about to be done."""
     grid, model = plan.problem.grid, plan.model
@@ -32,7 +37,7 @@ def say_start(
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
         f"{plan.problem.data.words}{_stack(len(plan.problem.images))}\n"
         f"denoiser {model.path.stem}: returns the {model.output}, {level}"
-        f"halo {model.field.halo}, {tiles}\n"
+        f"halo {model.field.halo}, {tiles}, on {_places(providers)}\n"
         f"{method}, {_count(placement.threads, 'thread')} a rank; "
         f"tau {plan.tau:g}, step {config.step}, {config.budget(len(grid))} updates",
         flush=True,
@@ -41,6 +46,10 @@ def say_start(
         print(f"note: {note}", flush=True)
     if ranks > (os.cpu_count() or 1) * hosts:
         print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
+
+
+def _places(providers: Sequence[Provider]) -> str:
+    return ", ".join(sorted({provider.words for provider in providers}))
 
 
 def _count(n: int, noun: str) -> str:

@@ -114,4 +114,9 @@ NB_MODULE(_kernels, module) {
     module.def("joseph_adjoint", &joseph_adjoint, "r"_a.noconvert(), "left"_a, "top"_a,
                "cosine"_a.noconvert(), "sine"_a.noconvert(), "first"_a.noconvert(), "center"_a,
                "spacing"_a, "pixel"_a, "out"_a.noconvert(), "threads"_a, Unlocked());
+#ifdef _OPENMP
+    module.attr("openmp") = true;
+#else
+    module.attr("openmp") = false;
+#endif
 }
