@@ -96,6 +96,7 @@ def one(
     flags = ("--resume", kept) if kept.exists() else ()
     if run(problem, folder, int(rng.integers(1, 4)), *flags).wait(LIMIT) != 0:
         found["NOT RESUMED"] += 1
+        print((folder / "errors").read_text(), flush=True)
         return gone
     again = read_result(result)
     found["UPDATES DO NOT ADD UP"] += int(again.per_block.sum()) != 16 * EPOCHS
@@ -108,12 +109,13 @@ def run(problem: Path, folder: Path, ranks: int, *flags: str | Path) -> subproce
     command = [mpirun(), "-n", ranks, *ASYNCRED, "run", problem, "-o", folder / "r.h5"]
     command += ["--denoiser", "tv", "--sigma", "5", "--epochs", EPOCHS, "--threads", 1]
     command += ["--checkpoint", folder / "c.h5", "--checkpoint-every", 0.003, *flags]
-    return subprocess.Popen(
-        [str(part) for part in command],
-        env=os.environ | ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with (folder / "errors").open("w") as errors:
+        return subprocess.Popen(
+            [str(part) for part in command],
+            env=os.environ | ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
 
 
 def processes(folder: Path) -> list[int]:

@@ -37,6 +37,7 @@ def record(**changes: object) -> Record:
     values = {
         "history": history,
         "per_block": np.arange(16),
+        "owner": OWNER,
         "per_rank": np.array([28, 92]),
         "delays": np.array([30, 10, 8]),
         "times": [Times(2.0, 1.0, 0.5, 0.0), Times(2.0, 1.5, 0.4, 0.1)],
@@ -54,7 +55,6 @@ def layout(**changes: object) -> Layout:
         "grid": GRID,
         "dtype": np.float32,
         "images": range(1),
-        "owner": OWNER,
         "ranks": 2,
         "samples": 3,
         "drifts": 0,

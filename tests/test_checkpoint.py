@@ -62,7 +62,7 @@ def run(ranks, problem, output, *flags, code=0):
 def test_one_rank_goes_on_bit_for_bit(kind, flags, ct, cs, tmp_path):
     problem = {"ct": ct, "cs": cs}[kind]
     if kind == "ct":
-        flags = (*flags, "--refresh", "0")
+        flags = (*flags, "--refresh", "0.5")  # 8 updates: two and a half legs, cut inside one
     half, whole = ("32", "64") if "gm" in flags else ("21", "42")
     kept = tmp_path / "c.h5"
     run(1, problem, tmp_path / "whole.h5", *flags, "--updates", whole)
@@ -158,7 +158,7 @@ def test_a_stack_goes_on_where_it_was_cut(ct, tmp_path):
             values = file[key][:]
             del file[key]
             file[key] = np.stack([values] * 3)
-    flags = ("--epochs", "100", "--checkpoint", kept)
+    flags = ("--epochs", "100", "--checkpoint", kept, "--ranks-per-image", "2")
     job = start([find_mpirun(), "-n", "2", *ASYNCRED, "run", stack, "-o", output, *TV, *flags])
     try:
         wait(lambda: output.exists() and read_result(output).complete, job)
@@ -169,16 +169,50 @@ def test_a_stack_goes_on_where_it_was_cut(ct, tmp_path):
             end(job)
     assert job.returncode == 75
     before = read_result(output)
-    assert before.completed.tolist() == [True, False, False]
-    cut = [path.name for path in tmp_path.glob("c.*.h5")]
-    assert cut in (["c.000001.h5"], ["c.000000.h5"])
-    run(1, stack, output, "--epochs", "100", "--resume", kept)
+    assert before.completed[0] and not before.completed.all()
+    assert {path.name for path in tmp_path.glob("c.*.h5")} <= {"c.000001.h5", "c.000002.h5"}
+    # On more ranks an image than the file has columns for, with the parameters it had.
+    command = [*ASYNCRED, "run", stack, "-o", output, "--resume", kept, "--ranks-per-image", "3"]
+    done = mpirun(3, *command, timeout=120)
+    assert done.returncode == 0, done.stderr
     after = [read_result(output, k) for k in range(3)]
     assert after[0].completed.all() and not list(tmp_path.glob("c.*.h5*"))
     np.testing.assert_array_equal(after[0].image, before.image)
     for found in after:
         assert found.per_block.sum() == 1600
         assert abs(snr(found.truth, found.image) - snr(found.truth, before.image)) < 0.05
+
+
+def test_a_result_of_another_stack_is_left_alone(ct, tmp_path):
+    """Nor are its rows taken for this one's, nor are blocks of another size put into it."""
+    first, second, output = tmp_path / "1.h5", tmp_path / "2.h5", tmp_path / "r.h5"
+    for path, factor in ((first, 1), (second, 2)):
+        path.write_bytes(ct.read_bytes())
+        with h5py.File(path, "r+") as file:
+            for key in ("measurements/y", "truth"):
+                values = file[key][:]
+                del file[key]
+                file[key] = factor * np.stack([values] * 2)
+    run(1, first, output, "--epochs", "2")
+    before = output.read_bytes()
+    resume = ["-o", output, "--resume", tmp_path / "c.h5", *TV]
+    assert "sha256 of the problem is" in refused([second, *resume])
+    assert "blocks is 16, expected 4" in refused([first, *resume, "--block", "32"])
+    assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize("flags", [("--report", "60"), ("--report", "0.01")])
+def test_an_image_that_is_not_finite_is_not_complete(flags, cs, tmp_path):
+    """Nor does it replace a good checkpoint."""
+    output, kept = tmp_path / "r.h5", tmp_path / "c.h5"
+    run(2, cs, output, "--updates", "32", "--checkpoint", kept)
+    good = kept.read_bytes()
+    flags = (*flags, "--step", "1e7", "--updates", "640", "--resume", kept, "--overwrite")
+    run(2, cs, output, *flags, "--checkpoint-every", "0.0002", code=1)
+    found = read_result(output)
+    assert not found.complete and found.provenance["stopped"] == "diverged"
+    assert kept.read_bytes() == good or np.isfinite(h5py.File(kept)["x"][:]).all()
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def refused(command):
@@ -197,6 +231,9 @@ def test_what_cannot_be_resumed(ct, cs, tmp_path):
     assert "expected 'asyncred-checkpoint', 1" in refused([ct, *other[:-1], ct])
     assert "none.h5: no such checkpoint" in refused([ct, *other[:-1], tmp_path / "none.h5"])
     assert "c.h5: exists" in refused([ct, *other[:-2], "--checkpoint", kept])
+    mine = ["--overwrite", "--checkpoint"]
+    assert "is the problem file too" in refused([ct, *other[:-2], *mine, ct])
+    assert "is the output file too" in refused([ct, *other[:-2], *mine, tmp_path / "o.h5"])
     assert "of 16 blocks, expected 4" in refused([ct, *other, "--block", "32"])
     with h5py.File(kept, "r+") as file:
         file["x"][3, 4] = np.nan

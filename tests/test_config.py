@@ -61,6 +61,12 @@ def test_flags_and_toml_take_the_same(tmp_path):
     assert config.slow == ((1, 4.0), (2, 1.5)) and config.denoiser_range == (0.0, 255.0)
 
 
+def test_a_budget_of_the_flags_replaces_one_of_the_file_in_either_form(tmp_path):
+    path = toml(tmp_path, 'problem = "a.h5"\noutput = "r.h5"\nupdates = 100')
+    assert load_config({"epochs": "50"}, path).budget(9) == 450
+    assert load_config({}, path).budget(9) == 100
+
+
 def test_every_flag_has_a_check():
     for name in RUN_FLAGS:
         with pytest.raises(InputError, match=f"--{name} is .*, expected "):
@@ -84,8 +90,8 @@ BAD = {
     "order": ["random"],
     "seed": ["-1", 0.5],
     "start": ["", 0],
-    "images": ["-1", "3:3", "1:2:3", "all"],
-    "range": ["1:0", "3"],
+    "images": ["-1", "3:3", "1:2:3", "all", 2.7, True],
+    "range": ["1:0", "3", "0:inf", "-inf:inf"],
     "block": ["0"],
     "center": ["middle"],
     "slow": ["1", "1:0.5", "-1:2", "1:inf", "1:nan", "a:b", 3, [1], ["1:2", "x"], True],
@@ -149,5 +155,5 @@ def test_budget(values, updates):
 
 def test_as_json_is_plain():
     plain = load_config({**FILES, "slow": "1:4"}, None).as_json()
-    assert plain["problem"] == "p.h5" and plain["max_time"] is None
+    assert plain["problem"] == str(Path("p.h5").resolve()) and plain["max_time"] is None
     assert math.inf not in plain.values()

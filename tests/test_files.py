@@ -1,8 +1,11 @@
 """Files appear whole or not at all."""
 
+import numpy as np
 import pytest
 
-from asyncred.files import check_writable, open_hdf5, written_whole
+import h5py
+
+from asyncred.files import InPlace, check_writable, open_hdf5, reserve, written_whole
 
 
 @pytest.fixture
@@ -63,3 +66,23 @@ def test_not_writable(old, name, overwrite, words):
 def test_no_hdf5(old, name, words):
     with pytest.raises(ValueError, match=words):
         open_hdf5(old.parent / name)
+
+
+def test_in_place_writing_stays_in_its_row(tmp_path):
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as file:
+        reserve(file, "a", (3, 4), np.float64, np.nan)
+        reserve(file, "b", (3,), np.int64, 7)
+    with InPlace(path, ["a", "b", "none"]) as file:
+        assert "a" in file and "none" not in file
+        file.put("a", (1,), np.arange(4))
+        file.put("a", (2, 2), np.array([5.0, 6.0]))
+        file.put("b", (2,), np.array(8))
+        file.put("a", (0,), np.ones((1, 4)))
+        for where, shape in (((1,), (5,)), ((2, 2), (3,)), ((2,), (2, 4)), ((0,), (2, 3))):
+            with pytest.raises(ValueError, match=r"/a: values .* at .*, room for"):
+                file.put("a", where, np.zeros(shape))
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["b"], [7, 7, 8])
+        np.testing.assert_array_equal(file["a"][1], np.arange(4))
+        np.testing.assert_array_equal(file["a"][2], [np.nan, np.nan, 5, 6])

@@ -7,7 +7,7 @@ import h5py
 
 import asyncred
 from asyncred.monitor import Sample
-from asyncred.result import read_result, read_start, write_result
+from asyncred.result import create_result, read_result, read_start, write_result
 from results import GRID, OWNER, PROVENANCE, by_block, example, images, layout, record
 
 
@@ -63,7 +63,7 @@ def test_nexus_finds_its_way(path):
         assert [len(data[axis]) for axis in data.attrs["axes"]] == list(signal.shape)
         assert entry["reconstruction"].attrs["NX_class"] == "NXprocess"
         assert entry["convergence/seconds"].attrs["units"] == "s"
-        np.testing.assert_array_equal(entry["updates/owner"], OWNER)
+        np.testing.assert_array_equal(entry["updates/owner"], [OWNER])
 
 
 def failing(image):
@@ -101,9 +101,20 @@ def test_no_result(missing, path):
 
 
 def test_start_from_a_result(path):
-    data = read_start(path, GRID)
+    data, rows = read_start(path, GRID)
     with data.file:
+        assert rows == {0: (0,)}
         np.testing.assert_array_equal(data[0], images()["data"])
+
+
+def test_images_of_a_result_are_found_by_their_numbers(tmp_path):
+    path = tmp_path / "r.h5"
+    create_result(path, layout(images=range(3, 6)))
+    data, rows = read_start(path, GRID, range(4, 6))
+    data.file.close()
+    assert (rows[4], rows[5]) == ((1,), (2,))
+    with pytest.raises(ValueError, match=r"holds images \[3, 4, 5\], expected \[2, 3\] among them"):
+        read_start(path, GRID, range(2, 4))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +123,7 @@ def test_start_from_a_result(path):
 def test_start_from_any_file(value, shape, tmp_path):
     with h5py.File(tmp_path / "start.h5", "w") as file:
         file[value] = np.ones(shape)
-    data = read_start(tmp_path / "start.h5", GRID)
+    data, _ = read_start(tmp_path / "start.h5", GRID)
     with data.file:
         assert data.shape == shape
 

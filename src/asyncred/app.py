@@ -32,7 +32,6 @@ from asyncred.result import (
     Record,
     ResultFile,
     create_result,
-    read_completed,
     write_result,
 )
 from asyncred.shared import ProgressThread, Queue
@@ -118,17 +117,20 @@ def _heard_by_all(signals: Signals, queue: Queue) -> Callable[[], bool]:
 def _all_images(setup: Setup, queue: Queue, signalled: Callable[[], bool]) -> int:
     """Images from the queue, each written when it is done. Collective. The exit code."""
     config, comm, images = setup.config, setup.comm, setup.images
-    done = on_root(setup.everybody, lambda: _open_stack(setup)) if len(images) > 1 else [False]
+    if len(images) > 1:
+        on_root(setup.everybody, lambda: _open_stack(setup))
     deadline = time.monotonic() + config.max_time
     code, early = 0, False
     while not early and (row := _next_row(comm, queue)) < len(images):
-        if done[row]:
+        if setup.plan.done[row]:
             continue
         reason, put_down = _one_image(setup, row, signalled, deadline - time.monotonic())
-        code = max(code, EXIT_CODES.get(reason, 0), EARLY if put_down else 0)
         early = reason in (Reason.SIGNAL, Reason.TIME)
+        to_be_resumed = put_down or (early and len(images) > 1)
+        code = max(code, EXIT_CODES.get(reason, 0), EARLY if to_be_resumed else 0)
     code = int(setup.everybody.allreduce(code, MPI.MAX))
-    if setup.everybody.rank == 0 and config.output.exists():
+    written = len(images) > 1 or code != EARLY or config.checkpoint_file is None
+    if setup.everybody.rank == 0 and written:
         print(f"wrote {config.output}", flush=True)
     return code
 
@@ -172,12 +174,13 @@ def _fatal(setup: Setup) -> Iterator[None]:
         time.sleep(ABORT_SECONDS)  # until the abort arrives
 
 
-def _open_stack(setup: Setup) -> list[bool]:
-    """Which images of a stack are in the result already, which is made if it is not resumed."""
-    config, images = setup.config, setup.images
+def _open_stack(setup: Setup) -> None:
+    """Make the result of a stack, unless one is there to go on with."""
+    config, grid = setup.config, setup.plan.problem.grid
     if config.resume is None or not config.output.exists():
-        create_result(config.output, _layout(setup, SAMPLES))
-    return read_completed(config.output, images)
+        coupled = isinstance(setup.term, CoupledTerm)
+        drifts = len(legs(config, len(grid), coupled=coupled)) if coupled else 0
+        create_result(config.output, _layout(setup, SAMPLES, drifts))
 
 
 def _job(setup: Setup, index: int, seconds: float) -> Job:
@@ -188,7 +191,9 @@ def _job(setup: Setup, index: int, seconds: float) -> Job:
     truth = without_phases(known, term.phases)
     shades = config.range or plan.problem.shades
     if shades is None:
-        samples = comm.allgather([sample(block) for block in term.x0.values()])
+        samples = comm.allgather(
+            [sample(block, len(plan.problem.grid)) for block in term.x0.values()]
+        )
         shades = range_of(np.concatenate([part for parts in samples for part in parts]))
     D: Denoiser = setup.denoiser if shades == (0.0, 1.0) else Ranged(setup.denoiser, *shades)
     if np.dtype(plan.problem.data.dtype).kind == "c":
@@ -205,7 +210,7 @@ def _job(setup: Setup, index: int, seconds: float) -> Job:
         shades,
         seconds,
         Past.nothing(len(plan.problem.grid)),
-        checkpoint=checkpoint_of(config.checkpoint or config.resume, plan.problem, index),
+        checkpoint=checkpoint_of(config.checkpoint_file, plan.problem, index),
     )
     cut = checkpoint_of(config.resume, plan.problem, index)
     return job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
@@ -227,7 +232,7 @@ def _resumed(job: Job, path: Path) -> Job:
     blocks = on_all(comm, lambda: read_blocks(path, problem.grid, job.own))
     coupling = job.term.coupling
     if coupling and past.ranks == comm.size == 1:
-        coupling.restore(read_residual(path, range(problem.data.groups)))
+        coupling.restore(on_all(comm, lambda: read_residual(path, range(problem.data.groups))))
     elif coupling:
         coupling.refresh(blocks)
     return replace(job, past=past, resumed=blocks)
@@ -264,6 +269,7 @@ def _gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
     return Record(
         monitor.history,
         per_block,
+        setup.placement.owner,
         np.array(comm.gather(int(counts.sum())) or []),
         delays,
         comm.gather(outcome.times) or [],
@@ -274,10 +280,10 @@ def _gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
     )
 
 
-def _layout(setup: Setup, samples: int) -> Layout:
-    """What the result file says of all images, with room for so many samples of each."""
+def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
+    """What the result file says of all images, with room for so much of each one's history."""
     plan, config, placement = setup.plan, setup.config, setup.placement
-    grid, coupled = plan.problem.grid, isinstance(setup.term, CoupledTerm)
+    grid = plan.problem.grid
     provenance: dict[str, Any] = {
         "parameters": {
             **config.as_json(),
@@ -306,10 +312,9 @@ def _layout(setup: Setup, samples: int) -> Layout:
         grid,
         plan.problem.data.dtype,
         setup.images,
-        placement.owner,
-        setup.plan.ranks_per_image,
+        setup.everybody.size,
         samples,
-        len(legs(config, len(grid), coupled=coupled)) if coupled else 0,
+        drifts,
         plan.problem.has_truth,
         provenance,
     )
@@ -334,7 +339,7 @@ def _write(setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -
             for _ in stream:
                 pass
     elif len(setup.images) == 1:
-        layout = _layout(setup, len(record.history))
+        layout = _layout(setup, len(record.history), len(record.drifts))
         write_result(setup.config.output, layout, record, streams)
     else:
         with ResultFile(setup.config.output) as file:

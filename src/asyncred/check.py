@@ -45,7 +45,8 @@ def describe(
     if error > EXACT:
         raise ValueError(f"{model.path}: tiles differ from the whole by {error:.1e}")
     for index in problem.images:
-        truth_blocks(problem, list(range(len(grid))), index)
+        for i in range(len(grid)):
+            truth_blocks(problem, [i], index)
         problem.data.of(index).check()
     owner = owners(len(grid), ranks)
     own = [owner.count(rank) for rank in range(ranks)]

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,12 +126,16 @@ def write_part(
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Make a complete checkpoint the last one, and keep the one before it; one always is there."""
+    """Make a complete checkpoint the last one, and keep the one before it; one always is there.
+
+    The one before is not kept where the file system has no hard links.
+    """
     if path.exists():
         link = path.with_name(f".{path.name}.link")
         link.unlink(missing_ok=True)
-        os.link(path, link)
-        link.replace(previous(path))
+        with suppress(OSError):  # of file systems without hard links
+            os.link(path, link)
+            link.replace(previous(path))
     temporary.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -140,9 +145,14 @@ def publish(temporary: Path, path: Path) -> None:
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
-    """The parameters of the run, those that were set. Raises ValueError."""
-    with _open(path) as file:
-        found: dict[str, Any] = json.loads(string(file, "parameters") or "{}")
+    """Those of the run that wrote a checkpoint or a result, where set. Raises ValueError."""
+    with open_hdf5(path) as file:
+        if "entry/reconstruction/parameters" in file:
+            text = file["entry/reconstruction/parameters"].asstr()[()]
+        else:
+            _check_format(path, file)
+            text = string(file, "parameters") or "{}"
+    found: dict[str, Any] = json.loads(text)
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -207,12 +217,21 @@ def read_residual(path: Path, groups: range) -> NDArray[np.float32]:
     return r
 
 
-def _open(path: Path) -> h5py.File:
-    file = open_hdf5(path)
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    """A checkpoint. Raises ValueError where it is none, or lacks something."""
+    with open_hdf5(path) as file:
+        _check_format(path, file)
+        try:
+            yield file
+        except KeyError as error:
+            raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _check_format(path: Path, file: h5py.File) -> None:
     found = string(file, "format"), file.attrs.get("version")
     if found != (FORMAT, VERSION):
         raise ValueError(
             f"{path}: attributes format, version are {found[0]!r}, {found[1]}, "
             f"expected {FORMAT!r}, {VERSION}"
         )
-    return file

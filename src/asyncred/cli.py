@@ -56,7 +56,7 @@ RUN_FLAGS: dict[str, str] = {
     "images": "K or A:B: which images of a stack, from 0, B excluded (all)",
     "range": "LOW:HIGH, the image's values for black and white (the file's, or from the start)",
     "block": "side of the blocks, where the file says none (from size and ranks)",
-    "center": "bin, from 0, that sees the rotation axis, where the file says none (found)",
+    "center": "bin, from 0, that sees the rotation axis (the file's, or found)",
     "threads": "of each rank (its share of the node's cores)",
     "provider": "of the denoiser: cpu, cuda, openvino or auto: CUDA where there is a GPU (auto)",
     "progress-thread": "on, off or auto: on where ranks span hosts (auto)",
@@ -198,6 +198,8 @@ def _show(options: argparse.Namespace) -> int:
 
     def show() -> str:
         result = read_result(Path(options.result), options.image)
+        if not len(result.history):
+            raise ValueError(f"{result.path}: row {options.image} is not there yet")
         picture = Path(options.output or Path(options.result).with_suffix(".png"))
         if picture.resolve() == result.path.resolve():
             raise ValueError(f"{picture}: is the result file, expected another name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -31,6 +32,12 @@ STARTS = (
 EPOCHS = 400
 ONE_RUN_ONLY = ("resume", "overwrite", "slow", "ranks_per_image")
 """What a resumed run does not take over from the one that was cut."""
+
+BUDGETS = ("updates", "epochs")
+"""Two forms of one parameter."""
+
+Said = Mapping[str, tuple[Any, str]]
+"""Values by name, each with the place where it was said."""
 
 LARGEST = 1e12
 """No number that a user gives may be larger."""
@@ -76,7 +83,7 @@ class RunConfig:
     start: str = "auto"
     refresh: float = 50.0
     images: tuple[int, int] | None = None
-    """Of a stack, the first and the last but one."""
+    """Of a stack, the first and the end, which is excluded."""
     slow: tuple[tuple[int, float], ...] = ()
     threads: int | None = None
     provider: str = "auto"
@@ -114,10 +121,18 @@ class RunConfig:
         """Block updates of the whole run."""
         return self.updates if self.updates is not None else math.ceil(self.epochs * blocks)
 
+    @property
+    def checkpoint_file(self) -> Path | None:
+        """Where to put the run down: where it is resumed from, if nothing else is said."""
+        return self.checkpoint or self.resume
+
     def as_json(self) -> dict[str, Any]:
         """The parameters as plain values, for the result file."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        plain = {k: str(v) if isinstance(v, Path) else v for k, v in plain.items()}
+        plain = {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in plain.items()}
+        for name in ("start", "denoiser"):
+            if Path(plain[name]).is_file():
+                plain[name] = str(Path(plain[name]).resolve())
         return {k: None if v == math.inf else v for k, v in plain.items()}
 
 
@@ -126,23 +141,44 @@ def load_config(flags: Mapping[str, Any], toml: Path | None) -> RunConfig:
 
     Under both lie the parameters of the checkpoint that is to be resumed, if one is.
     """
-    values: dict[str, Any] = {}
-    where: dict[str, str] = {}
-    if toml is not None:
-        for key, value in _read_toml(toml).items():
-            name = key.replace("-", "_")
-            values[name], where[name] = value, f"{toml}: {key}"
-    for name, value in flags.items():
-        values[name], where[name] = value, f"--{name.replace('_', '-')}"
-    resumed = values.get("resume")
-    if isinstance(resumed, (str, Path)) and Path(resumed).is_file():
-        for name, value in _read_checkpoint(Path(resumed)).items():
-            if name not in values:
-                values[name], where[name] = value, f"{resumed}: {name}"
-    return RunConfig.from_values(values, where=where)
+    said = {} if toml is None else _read_toml(toml)
+    below = {key.replace("-", "_"): (value, f"{toml}: {key}") for key, value in said.items()}
+    above = {name: (value, f"--{name.replace('_', '-')}") for name, value in flags.items()}
+    found = _over(above, below)
+    resumed = found["resume"][0] if "resume" in found else None
+    if isinstance(resumed, (str, Path)):
+        path = _cut_run(Path(resumed), found["output"][0] if "output" in found else None)
+        before = {} if path is None else _read_parameters(path)
+        found = _over(found, {name: (value, f"{path}: {name}") for name, value in before.items()})
+    values = {name: value for name, (value, _) in found.items()}
+    return RunConfig.from_values(values, where={name: place for name, (_, place) in found.items()})
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def _over(above: Said, below: Said) -> Said:
+    """What was said in two places, where the first one wins: a budget in either of its forms."""
+    if any(name in above for name in BUDGETS):
+        below = {name: value for name, value in below.items() if name not in BUDGETS}
+    return {**below, **above}
+
+
+def _cut_run(checkpoint: Path, output: Any) -> Path | None:
+    """A file that has the parameters of the run that is resumed: of a stack any one will do."""
+    if checkpoint.is_file():
+        return checkpoint
+    name = re.compile(rf"{re.escape(checkpoint.stem)}\.\d{{6}}{re.escape(checkpoint.suffix)}")
+    folder = checkpoint.parent
+    found = (
+        sorted(path for path in folder.iterdir() if name.fullmatch(path.name))
+        if folder.is_dir()
+        else []
+    )
+    if found:
+        return found[0]
+    return Path(output) if isinstance(output, (str, Path)) and Path(output).is_file() else None
+
+
+def _read_parameters(path: Path) -> dict[str, Any]:
+    """What was set by the run that wrote a checkpoint or a result. Raises InputError."""
     from asyncred.checkpoint import read_parameters
 
     try:
@@ -169,7 +205,7 @@ def number(
     def check(value: Any) -> float:
         try:
             found = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             found = math.nan
         if math.isnan(found) or found < low or (open_low and found == low):
             raise ValueError(expected)
@@ -205,6 +241,8 @@ def images(value: Any) -> tuple[int, int]:
     """A check: one image of a stack, K, or some, A:B, B excluded, counted from 0."""
     try:
         found = value.split(":") if isinstance(value, str) else value
+        if isinstance(found, (bool, float)):
+            raise TypeError
         parts = [int(part) for part in (found if isinstance(found, list) else [found])]
         first, end = (parts[0], parts[0] + 1) if len(parts) == 1 else parts
     except (TypeError, ValueError):
@@ -255,8 +293,8 @@ def _range(value: Any) -> tuple[float, float]:
         found = float(low), float(high)
     except (AttributeError, TypeError, ValueError):
         raise ValueError("LOW:HIGH, such as 0:255") from None
-    if not found[0] < found[1]:
-        raise ValueError("LOW:HIGH with LOW < HIGH")
+    if not (found[0] < found[1] and all(map(math.isfinite, found))):
+        raise ValueError("LOW:HIGH with LOW < HIGH, both finite")
     return found
 
 

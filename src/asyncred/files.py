@@ -111,9 +111,18 @@ class InPlace:
         return shape
 
     def put(self, name: str, where: tuple[int, ...], values: NDArray[Any]) -> None:
-        """Overwrite a run of values of a dataset, in row-major order, from an index on."""
+        """Overwrite values of a dataset from an index on; their axes are its last ones.
+
+        All but the first of these are written whole. Raises ValueError where they do not fit.
+        """
         offset, dtype, shape = self._places[name]
-        first = np.ravel_multi_index((*where, *(0,) * (len(shape) - len(where))), shape)
+        start = (*where, *(0,) * (len(shape) - len(where)))
+        axis = len(shape) - values.ndim
+        if values.ndim:
+            room = (shape[axis] - start[axis], *shape[axis + 1 :])
+            if len(values) > room[0] or values.shape[1:] != room[1:]:
+                raise ValueError(f"/{name}: values {values.shape} at {where}, room for {room}")
+        first = np.ravel_multi_index(start, shape)
         data = np.ascontiguousarray(values, dtype).tobytes()
         place = offset + int(first) * dtype.itemsize
         while data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ class Keeper:
     """Puts a run down on disk every ``seconds``. ``look`` is called by every rank between updates.
 
     Rank 0 lays the file out and says so; every rank, between two of its own updates, adds its part;
-    the last one to do so gives the file its name. ``lay_out`` and ``add_part`` are told where.
+    the last one to do so gives the file its name. ``lay_out`` and ``add_part`` are told where;
+    ``add_part`` says whether there is something worth keeping.
     """
 
     def __init__(
@@ -25,7 +27,7 @@ class Keeper:
         seconds: float,
         *,
         lay_out: Callable[[Path], None],
-        add_part: Callable[[Path], None],
+        add_part: Callable[[Path], bool],
     ) -> None:
         self._counters, self._path, self._seconds = counters, path, seconds
         self._lay_out, self._add_part = lay_out, add_part
@@ -47,16 +49,19 @@ class Keeper:
         asked = self._counters.checkpoint_asked()
         if asked > self._added:
             self._added = asked
-            self._add_part(self._temporary(asked))
-            if self._counters.count_part() == asked * size:
+            added = self._add_part(self._temporary(asked))
+            if added and self._counters.count_part() == asked * size:
                 publish(self._temporary(asked), self._path)
 
-    def finish(self) -> None:
-        """A checkpoint of where all ranks have stopped. Collective."""
+    def finish(self, *, wanted: bool) -> None:
+        """A checkpoint of where all ranks have stopped, if it is wanted. Collective."""
         comm, temporary = self._counters.comm, self._temporary(0)
         comm.Barrier()
         if self._root:
             self._clear()
+        if not wanted:
+            return
+        if self._root:
             self._lay_out(temporary)
         comm.Barrier()
         self._add_part(temporary)
@@ -70,8 +75,10 @@ class Keeper:
 
     def _clear(self) -> None:
         """Remove what a run that was killed, or is over, has left half done."""
-        for path in self._path.parent.glob(f".{self._path.name}.*.part"):
-            path.unlink(missing_ok=True)
+        pattern = re.compile(rf"\.{re.escape(self._path.name)}\.\d+\.part")
+        for path in self._path.parent.iterdir():
+            if pattern.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 class KeptStop:

@@ -17,8 +17,9 @@ SHARED = ("input_sha256", "kind", "block")
 def merge(output: Path, parts: Sequence[Path], *, overwrite: bool) -> str:
     """Write one result with the images of all parts, in their order; what was done, in a line.
 
-    Where two parts hold an image, the complete one counts, else the later part. What is said of the
-    run is the first part's. Raises ValueError where a part is no result, or of another problem.
+    Where two parts hold an image, the complete one counts, else that of more updates. What is said
+    of the run is the first part's. Raises ValueError where a part is no result, or of another
+    problem.
     """
     check_writable(output, overwrite=overwrite)
     rows = _rows(parts)
@@ -37,11 +38,12 @@ def merge(output: Path, parts: Sequence[Path], *, overwrite: bool) -> str:
 def _rows(parts: Sequence[Path]) -> dict[int, tuple[Path, int]]:
     """Where each image is found. Raises ValueError."""
     found: dict[int, tuple[Path, int]] = {}
-    complete: dict[int, bool] = {}
+    best: dict[int, tuple[bool, int]] = {}
     known: dict[str, str] = {}
     for path in parts:
         with open_hdf5(path) as file:
-            for key in ("entry/images", "entry/complete", "entry/data/data"):
+            keys = ("entry/images", "entry/complete", "entry/data/data", "entry/updates/per_block")
+            for key in (*keys, *(f"entry/reconstruction/{name}" for name in SHARED)):
                 if key not in file:
                     raise ValueError(
                         f"{path}: /{key} is missing, expected a result of asyncred run"
@@ -54,10 +56,11 @@ def _rows(parts: Sequence[Path]) -> dict[int, tuple[Path, int]]:
                     raise ValueError(
                         f"{path}: {key} is {value}, expected {known[key]} ({parts[0]})"
                     )
-            flags = file["entry/complete"][:]
+            flags, counts = file["entry/complete"][:], file["entry/updates/per_block"][:]
             for row, image in enumerate(file["entry/images"][:].tolist()):
-                if flags[row] or not complete.get(image, False):
-                    found[image], complete[image] = (path, row), bool(flags[row])
+                worth = bool(flags[row]), int(counts[row].sum())
+                if worth >= best.get(image, (False, -1)):
+                    found[image], best[image] = (path, row), worth
     return found
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from asyncred.bound import stated_bound
-from asyncred.checkpoint import read_block
+from asyncred.checkpoint import previous, read_block, read_past
 from asyncred.config import STARTS, InputError, RunConfig
 from asyncred.data import model_names, model_path
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
 from asyncred.files import check_writable
 from asyncred.operators import Image
 from asyncred.problem import Asked, Problem, read_problem
-from asyncred.result import read_result_block, read_start
+from asyncred.result import read_completed, read_result_block, read_start
 
 EXPANSIVE_MU = 0.4
 """mu / tau for a denoiser without a proof that it is nonexpansive: found by trial."""
@@ -44,6 +44,8 @@ class Plan:
     """Of the proximal update; None for the gradient's."""
     ranks_per_image: int
     """How many ranks share an image; there are several such groups only for a stack."""
+    done: list[bool]
+    """Which images a resumed run finds complete."""
 
     @property
     def halo_exact(self) -> bool:
@@ -64,11 +66,10 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         )
     if config.output.resolve() == config.problem.resolve():
         raise InputError(f"{config.output}: is the problem file, expected another name")
-    _check_files(config, stack=len(problem.images) > 1)
+    _check_files(config, problem)
     if config.start not in STARTS:
         dtype = problem.data.dtype
-        with read_start(Path(config.start), problem.grid, len(problem.images), dtype).file:
-            pass
+        read_start(Path(config.start), problem.grid, problem.images, dtype)[0].file.close()
     model = load_model(config)
     error = halo_error(model)
     if config.halo is None and error > EXACT:
@@ -79,8 +80,9 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         )
     tau = problem.data.tau if config.tau is None else config.tau
     start = _start(config, problem)
-    mu = _mu(config, model, tau)
-    return Plan(problem, sha256(config.problem), model, error, start, tau, mu, together)
+    mu, digest = _mu(config, model, tau), sha256(config.problem)
+    done = _resumable(config, problem, digest)
+    return Plan(problem, digest, model, error, start, tau, mu, together, done)
 
 
 def _mu(config: RunConfig, model: DenoiserModel, tau: float) -> float | None:
@@ -126,12 +128,9 @@ def find_model(
 def stored_blocks(start: str, problem: Problem, own: list[int], index: int) -> dict[int, Image]:
     """x0 of some blocks of an image, from an HDF5 file of one or of all. Raises ValueError."""
     grid, dtype = problem.grid, problem.data.dtype
-    data = read_start(Path(start), grid, len(problem.images), dtype)
+    data, rows = read_start(Path(start), grid, problem.images, dtype)
     with data.file:
-        lead: tuple[int, ...] = ()
-        if data.ndim == 3:
-            lead = (problem.images.index(index) if len(data) > 1 else 0,)
-        blocks = {i: np.asarray(data[(*lead, *grid.block(i))], dtype) for i in own}
+        blocks = {i: np.asarray(data[(*rows[index], *grid.block(i))], dtype) for i in own}
     _check_finite(start, blocks)
     return blocks
 
@@ -170,15 +169,43 @@ def _block_before(config: RunConfig) -> tuple[int, int] | None:
     return read_result_block(config.output) if config.output.exists() else None
 
 
-def _check_files(config: RunConfig, *, stack: bool) -> None:
-    """Whether all that is to be written can be. Raises ValueError."""
+def _resumable(config: RunConfig, problem: Problem, digest: str) -> list[bool]:
+    """Which images are complete already. Raises ValueError where there is nothing to go on with."""
+    grid, dtype, images = problem.grid, problem.data.dtype, problem.images
+    for index in images:
+        cut = checkpoint_of(config.resume, problem, index)
+        if cut is not None and cut.exists():
+            read_past(cut, grid=grid, image=index, input_sha256=digest, dtype=dtype)
+    if len(images) == 1 or config.resume is None or not config.output.exists():
+        return [False] * len(images)
+    return read_completed(
+        config.output,
+        images,
+        grid=grid,
+        dtype=dtype,
+        with_truth=problem.has_truth,
+        input_sha256=digest,
+    )
+
+
+def _check_files(config: RunConfig, problem: Problem) -> None:
+    """Whether all that is to be written can be, over nothing that is needed. Raises ValueError."""
+    stack = len(problem.images) > 1
     goes_on = stack and config.resume is not None and config.output.exists()
     check_writable(config.output, overwrite=config.overwrite or goes_on)
-    checkpoint = config.checkpoint or config.resume
-    if checkpoint is not None:
-        check_writable(checkpoint, overwrite=config.resume is not None or config.overwrite)
     if config.resume is not None and not stack and not config.resume.exists():
         raise InputError(f"{config.resume}: no such checkpoint")
+    checkpoint = config.checkpoint_file
+    if checkpoint is None:
+        return
+    others = {"problem": config.problem, "output": config.output, "start": Path(config.start)}
+    for index in problem.images:
+        path = checkpoint_of(checkpoint, problem, index)
+        assert path is not None
+        check_writable(path, overwrite=config.resume is not None or config.overwrite)
+        for name, other in others.items():
+            if other.resolve() in (path.resolve(), previous(path).resolve()):
+                raise InputError(f"{path}: is the {name} file too, expected another name")
 
 
 def _start(config: RunConfig, problem: Problem) -> str:

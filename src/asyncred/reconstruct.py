@@ -136,8 +136,9 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
 def legs(config: RunConfig, blocks: int, *, coupled: bool) -> list[int]:
     """Updates after which A x - y is computed anew; the budget is the last of them."""
     budget, every = config.budget(blocks), round(config.refresh * blocks)
-    if not coupled or every == 0:
+    if not coupled or config.refresh == 0:
         return [budget]
+    every = max(1, every)
     return [*range(every, budget, every), budget]
 
 
@@ -209,7 +210,6 @@ def _iterate(
     The drift of the residual at each renewal goes into ``drifts``.
     """
     config, comm, own, coupling = job.config, job.comm, job.own, job.term.coupling
-    order, minibatch = _choices(job)
     step: Step = FixedStep(1.0)
     if job.plan.mu is None or config.step != "adaptive":
         A, placement = job.term.A, job.placement
@@ -224,14 +224,19 @@ def _iterate(
     everything = legs(config, len(G.grid), coupled=coupling is not None)
     for leg in [leg for leg in everything if leg > job.past.updates]:
         stop.until(-(-leg // at_once))
+        order, minibatch = _choices(job, sum(monitor.counts.values()))
         start = time.perf_counter()
         ALGORITHMS[config.method](
             G, x, order=order, minibatch=minibatch, step=step, stop=asked, monitor=monitor
         )
         loop += time.perf_counter() - start
-        reason = Reason(comm.allreduce(int(stop.reason or 0), MPI.MAX))
+        mine = stop.reason or Reason.BUDGET
+        if not all(np.isfinite(x.block(i)).all() for i in own):
+            mine = Reason.DIVERGED
+        reason = Reason(comm.allreduce(int(mine), MPI.MAX))
         if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
-            keeper.finish()  # with the residual that the next update would have read
+            # with the residual that the next update would have read
+            keeper.finish(wanted=reason is not Reason.DIVERGED)
         if coupling:
             drifts.append(coupling.refresh({i: x.block(i) for i in own}))
         if reason is not Reason.BUDGET:
@@ -240,10 +245,9 @@ def _iterate(
     return reason
 
 
-def _choices(job: Job) -> tuple[Order, Minibatch]:
-    """Which block comes next on this rank, and which measurements."""
+def _choices(job: Job, done: int) -> tuple[Order, Minibatch]:
+    """Which block comes next on this rank, and which measurements, after so many updates of it."""
     config, own = job.config, job.own
-    done = int(job.past.per_block[own].sum())
     seeds = [[config.seed, job.comm.rank, purpose] for purpose in (0, 1)]
     order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, seeds[0], done)
     if config.minibatch is None:
@@ -300,16 +304,15 @@ def _keeper(
         past = replace(job.past, history=history, drifts=drifts, seconds=monitor.seconds)
         lay_out(path, head, past)
 
-    def add_part(path: Path) -> None:
-        write_part(
-            path,
-            comm.rank,
-            problem.grid,
-            {i: x.block(i) for i in job.own},
-            monitor.counts,
-            monitor.delays + before,
-            coupling.residual() if coupling else None,
-        )
+    def add_part(path: Path) -> bool:
+        blocks = {i: x.block(i) for i in job.own}
+        if not all(np.isfinite(block).all() for block in blocks.values()):
+            counters.raise_stop(Reason.DIVERGED)
+            return False
+        residual = coupling.residual() if coupling else None
+        delays = monitor.delays + before
+        write_part(path, comm.rank, problem.grid, blocks, monitor.counts, delays, residual)
+        return True
 
     seconds = 60 * job.config.checkpoint_every
     return Keeper(counters, job.checkpoint, seconds, lay_out=lay_out_file, add_part=add_part)

@@ -14,8 +14,8 @@ import numpy as np
 from asyncred.denoiser import Denoiser
 from asyncred.operators import Image
 
-SAMPLED = 4096
-"""Pixels of a block from which a range of values is taken, about."""
+SAMPLED = 2**18
+"""Pixels of an image from which its range of values is taken, about."""
 
 EXTREME = 0.002
 """The share of them that may lie below black, and above white."""
@@ -64,10 +64,10 @@ def without_phases(x: Mapping[int, Image], P: Mapping[int, Image]) -> Mapping[in
     return {i: P[i].conj() * x_i for i, x_i in x.items()} if P else x
 
 
-def sample(x_i: Image) -> Image:
-    """Some of the values of a block, evenly spread."""
+def sample(x_i: Image, blocks: int) -> Image:
+    """Some of the values of one of so many blocks, evenly spread."""
     flat = x_i.ravel()
-    part: Image = flat[:: max(1, flat.size // SAMPLED)]
+    part: Image = flat[:: max(1, flat.size * blocks // SAMPLED)]
     return part
 
 

@@ -10,6 +10,7 @@ measurements, it is the block of the whole image's gradient to rounding.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,11 @@ from numpy.typing import NDArray
 from asyncred.grid import BlockGrid, Region, Window, region_shape, within
 from asyncred.operators.local import LocalModel
 from asyncred.operators.protocols import Image, Rows
-from asyncred.stepsize import SAFETY
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Array = NDArray[np.float32]
-
-OVERSAMPLING = 32
-"""Frequencies per pixel of the kernel and side, on which the norm is looked for."""
 
 
 def gaussian_kernel(sigma: float, radius: int) -> Array:
@@ -202,14 +199,22 @@ def largest_gain(kernel: Array, factor: int) -> float:
     The norm on the infinite grid, which is not below that on an image: the largest value over all
     frequencies of |k^|^2, its aliases under the decimation averaged. This is a trigonometric
     polynomial of degree d < k a side; between N frequencies it may exceed its largest value there
-    by 1 / cos(pi d / N) (Ehlich, Zeller 1964), both sides together by less than ``SAFETY``.
+    by 1 / cos(pi d / N) (Ehlich, Zeller 1964).
     """
     padded = [
-        factor * scipy.fft.next_fast_len(-(-OVERSAMPLING * k // factor)) for k in kernel.shape
+        factor * scipy.fft.next_fast_len(-(-oversampling(k) * k // factor)) for k in kernel.shape
     ]
+    between = math.prod(
+        math.cos(math.pi * (k - 1) / n) for k, n in zip(kernel.shape, padded, strict=True)
+    )
     gain = np.abs(scipy.fft.fft2(kernel, padded)) ** 2
     aliases = gain.reshape(factor, padded[0] // factor, factor, padded[1] // factor)
-    return SAFETY * float(aliases.sum(axis=(0, 2)).max()) / factor**2
+    return float(aliases.sum(axis=(0, 2)).max()) / factor**2 / between
+
+
+def oversampling(k: int) -> int:
+    """Frequencies per pixel of a side of k: the fewer, the larger a kernel, for its memory."""
+    return max(8, min(32, 1024 // k))
 
 
 def _subset(r: Array, rows: Rows) -> Array:

@@ -28,13 +28,13 @@ class Asked:
     """What the user says of a file besides its name."""
 
     images: tuple[int, int] | None = None
-    """Of a stack, the first and the last but one; None for all."""
+    """Of a stack, the first and the end, which is excluded; None for all."""
     ranks: int = 1
     """How many will share the blocks, where their size is left open."""
     block: int | tuple[int, int] | None = None
     """Side or sides of the blocks, where the file says none."""
     center: float | None = None
-    """The bin, from 0, that sees the rotation axis, where the file says none."""
+    """The bin, from 0, that sees the rotation axis, whatever the file says; of tomography."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,13 @@ def write_head(file: h5py.File, grid: BlockGrid, kind: str) -> h5py.Group:
     return operator
 
 
-def has_truth(path: Path, file: h5py.File, shape: tuple[int, int], images: int | None) -> bool:
+def has_truth(
+    path: Path,
+    file: h5py.File,
+    shape: tuple[int, int],
+    images: int | None,
+    dtype: type[np.generic],
+) -> bool:
     """Whether the truth is known. Raises ValueError where it is of another shape."""
     if "truth" not in file:
         return False
@@ -129,4 +135,6 @@ def has_truth(path: Path, file: h5py.File, shape: tuple[int, int], images: int |
     expected = [shape] if images is None else [(images, *shape)]
     if truth.shape not in [*expected, *([(1, *shape)] if images is None else [])]:
         raise ValueError(f"{path}: /truth is {list(truth.shape)}, expected {list(expected[0])}")
+    if truth.dtype.kind not in ("fiuc" if np.dtype(dtype).kind == "c" else "fiu"):
+        raise ValueError(f"{path}: /truth is {truth.dtype}, expected {np.dtype(dtype)}")
     return True

@@ -127,6 +127,8 @@ def read_parallel_beam(
             "images"
         )
     operator, bins = file["operator"], y.shape[-1]
+    center = real(path, operator, "center", (bins - 1) / 2, positive=False)
+    center = center if asked.center is None else asked.center
     return ParallelBeamData(
         path,
         grid,
@@ -134,6 +136,6 @@ def read_parallel_beam(
         angles * UNITS[units],
         bins,
         spacing=real(path, operator, "spacing", 1.0, positive=True),
-        center=real(path, operator, "center", (bins - 1) / 2, positive=False),
+        center=center,
         pixel=real(path, operator, "pixel", 1.0, positive=True),
     )

@@ -103,7 +103,7 @@ def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:
     grid = read_grid(path, file, asked)
     kind = _kind(path, file)
     data = READERS.get(kind, read_plugin)(path, file, grid, asked)
-    known = has_truth(path, file, grid.shape, data.stack.images)
+    known = has_truth(path, file, grid.shape, data.stack.images, data.dtype)
     return Problem(path, kind, data, read_range(path, file), known)
 
 

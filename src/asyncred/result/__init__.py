@@ -10,7 +10,7 @@
                               range [T, 2] (values of black and white), residual_drift [T, R]
   convergence                 update, time (s), distance, step, snr (dB), delay: [T, S], one column
                               a sample; NaN, and -1 of updates, after the last
-  updates                     per_block [T, b], per_rank [T, N], owner [b], delay_histogram [T, D]
+  updates                     per_block and owner [T, b], per_rank [T, N], delay_histogram [T, D]
   timing                      per rank, s: loop, denoiser, gradient, slowed; rest (share): [T, N]
 
 All datasets have their place in the file before an image is in it (``asyncred.files``): the file of

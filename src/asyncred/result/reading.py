@@ -88,6 +88,7 @@ def _read(path: Path, file: h5py.File, row: int) -> Result:
     ]
     history = np.column_stack([entry["convergence"][name][row] for name in Sample.names()])
     timing = np.column_stack([entry["timing"][name][row] for name in TIMES])
+    timing = timing[~np.isnan(timing).any(axis=1)]
     return Result(
         path,
         row,
@@ -97,22 +98,41 @@ def _read(path: Path, file: h5py.File, row: int) -> Result:
         entry["truth/data"][row] if "truth" in entry else None,
         history[history[:, 0] >= 0],
         entry["updates/per_block"][row],
-        entry["updates/per_rank"][row],
+        entry["updates/per_rank"][row][: len(timing)],
         entry["updates/delay_histogram"][row],
-        timing[~np.isnan(timing).any(axis=1)],
+        timing,
         provenance,
     )
 
 
-def read_completed(path: Path, images: Sequence[int]) -> list[bool]:
-    """Which images a result holds already. Raises ValueError where it is of other images."""
+def read_completed(
+    path: Path,
+    images: Sequence[int],
+    *,
+    grid: BlockGrid,
+    dtype: type[np.generic],
+    with_truth: bool,
+    input_sha256: str,
+) -> list[bool]:
+    """Which images a result holds already. Raises ValueError where it is not one to go on with."""
     with open_hdf5(path) as file:
-        if "entry/images" not in file or "entry/complete" not in file:
-            raise ValueError(f"{path}: /entry/images is missing, expected a result to go on with")
-        found = file["entry/images"][:].tolist()
-        if found != list(images):
-            raise ValueError(f"{path}: holds images {found}, expected {list(images)}")
-        return [bool(flag) for flag in file["entry/complete"][:]]
+        missing = [key for key in _KEYS if key not in file]
+        if missing:
+            raise ValueError(f"{path}: /{missing[0]} is missing, expected a result to go on with")
+        entry = file["entry"]
+        data, blocks = entry["data/data"], entry["updates/per_block"].shape[1]
+        digest = _plain(entry["reconstruction/input_sha256"][()])
+        pairs = {
+            "images": (entry["images"][:].tolist(), list(images)),
+            "sha256 of the problem": (digest, input_sha256),
+            "image": (f"{data.dtype} {data.shape[1:]}", f"{np.dtype(dtype)} {grid.shape}"),
+            "blocks": (blocks, len(grid)),
+            "truth": ("truth" in entry, with_truth),
+        }
+        for name, (found, expected) in pairs.items():
+            if found != expected:
+                raise ValueError(f"{path}: {name} is {found}, expected {expected} to go on with it")
+        return [bool(flag) for flag in entry["complete"][:]]
 
 
 def read_result_block(path: Path) -> tuple[int, int]:
@@ -125,11 +145,15 @@ def read_result_block(path: Path) -> tuple[int, int]:
 
 
 def read_start(
-    path: Path, grid: BlockGrid, images: int = 1, dtype: type[np.generic] = np.float32
-) -> h5py.Dataset:
-    """The images of a result file, or ``/data`` of any HDF5 file, to start from; the file is open.
+    path: Path,
+    grid: BlockGrid,
+    images: Sequence[int] = (0,),
+    dtype: type[np.generic] = np.float32,
+) -> tuple[h5py.Dataset, dict[int, tuple[int, ...]]]:
+    """What to start from: the images of a result file, or ``/data`` of any HDF5 file; it is open.
 
-    One image for all, or as many as ``images``. Raises ValueError where neither is there, or the
+    Besides, what to index it with for each image: one image is the start of all; a result's are
+    found by their numbers, others by their order. Raises ValueError where neither is there, or the
     shape or kind is not the problem's.
     """
     file = open_hdf5(path)
@@ -139,12 +163,23 @@ def read_start(
     data = file[name]
     if not isinstance(data, h5py.Dataset):
         raise ValueError(f"{path}: /{name} is a group, expected an image")
-    if data.shape[-2:] != grid.shape or data.shape[:-2] not in ((), (1,), (images,)):
-        shape = list(grid.shape if images == 1 else (images, *grid.shape))
+    numbers = file["entry/images"][:].tolist() if "entry/images" in file else []
+    rows: dict[int, tuple[int, ...]] = {
+        image: (row,) for row, image in enumerate(numbers or images)
+    }
+    if data.ndim == 2:
+        rows = dict.fromkeys(images, ())
+    elif len(data) == 1:
+        rows = dict.fromkeys(images, (0,))
+    fits = data.ndim == 2 or (data.ndim == 3 and len(data) in (1, len(numbers or images)))
+    if data.shape[-2:] != grid.shape or not fits:
+        shape = list(grid.shape if len(images) == 1 else (len(images), *grid.shape))
         raise ValueError(f"{path}: /{name} is {list(data.shape)}, expected {shape}")
+    if not set(images) <= set(rows):
+        raise ValueError(f"{path}: holds images {numbers}, expected {list(images)} among them")
     if data.dtype.kind not in ("fiu" if np.dtype(dtype).kind == "f" else "fiuc"):
         raise ValueError(f"{path}: /{name} is {data.dtype}, expected {np.dtype(dtype)}")
-    return data
+    return data, rows
 
 
 def _plain(value: Any) -> Any:

@@ -37,7 +37,7 @@ ROWS = (
     *("data/data", "start/data", "truth/data", "complete"),
     *(f"reconstruction/{name}" for name in ("stopped", "range", "residual_drift")),
     *(f"convergence/{name}" for name in Sample.names()),
-    *(f"updates/{name}" for name in ("per_block", "per_rank", "delay_histogram")),
+    *(f"updates/{name}" for name in ("per_block", "owner", "per_rank", "delay_histogram")),
     *(f"timing/{name}" for name in TIMES),
 )
 """The datasets below /entry with a row for each image."""
@@ -51,7 +51,6 @@ class Layout:
     dtype: type[np.generic]
     images: Sequence[int]
     """Which of the problem's."""
-    owner: Sequence[int]
     ranks: int
     samples: int
     """Columns of the history."""
@@ -68,6 +67,8 @@ class Record:
 
     history: list[Sample]
     per_block: NDArray[np.int64]
+    owner: list[int]
+    """The rank of each block, among those that shared the image."""
     per_rank: NDArray[np.int64]
     delays: NDArray[np.int64]
     times: list[Times]
@@ -98,7 +99,9 @@ class ResultFile(InPlace):
         samples = self.shape("entry/convergence/updates")[1]
         for name, values in _row(record, samples).items():
             if f"entry/{name}" in self:
-                self.put(f"entry/{name}", (row,), values)
+                width = self.shape(f"entry/{name}")[1:]
+                filler = _FILLERS.get(name, np.nan)
+                self.put(f"entry/{name}", (row,), fitted(values, width, filler))
         self.sync()
         self.put("entry/complete", (row,), np.array(record.complete))
         self.sync()
@@ -139,7 +142,7 @@ def _create(path: Path, layout: Layout) -> None:
         reconstruction["version"] = asyncred.__version__
         reconstruction["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         for name, value in layout.provenance.items():
-            reconstruction[name] = json.dumps(value) if isinstance(value, dict) else value
+            reconstruction[name] = _stored(value)
         reserve(reconstruction, "stopped", (T,), REASON)
         reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
         reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)
@@ -150,14 +153,27 @@ def _create(path: Path, layout: Layout) -> None:
         convergence["seconds"].attrs["units"] = "s"
         convergence["snr"].attrs["units"] = "dB"
         updates = _group(entry, "updates", "NXcollection")
-        updates["owner"] = np.array(layout.owner)
-        sizes = {"per_block": b, "per_rank": ranks, "delay_histogram": LONGEST_DELAY + 1}
+        sizes = {"per_block": b, "owner": b, "per_rank": ranks}
+        sizes["delay_histogram"] = LONGEST_DELAY + 1
         for name, size in sizes.items():
             reserve(updates, name, (T, size), np.int64, 0)
         timing = _group(entry, "timing", "NXcollection")
         for name in TIMES:
             reserve(timing, name, (T, ranks), np.float64, np.nan)
             timing[name].attrs["units"] = "" if name == "rest" else "s"
+
+
+_FILLERS = {"convergence/updates": -1, "updates/per_rank": 0, "updates/delay_histogram": 0}
+"""What fills a row up, where that is not NaN."""
+
+
+def _stored(value: Any) -> Any:
+    """As HDF5 takes it: mappings as JSON, and no bytes of file names that are not text."""
+    if isinstance(value, dict):
+        value = json.dumps(value)
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="replace")
+    return value
 
 
 def _row(record: Record, samples: int) -> dict[str, NDArray[Any]]:
@@ -172,6 +188,7 @@ def _row(record: Record, samples: int) -> dict[str, NDArray[Any]]:
             for name in Sample.names()
         },
         "updates/per_block": record.per_block,
+        "updates/owner": np.array(record.owner),
         "updates/per_rank": record.per_rank,
         "updates/delay_histogram": record.delays,
         **{
@@ -179,6 +196,17 @@ def _row(record: Record, samples: int) -> dict[str, NDArray[Any]]:
             for name in TIMES
         },
     }
+
+
+def fitted(values: NDArray[Any], shape: tuple[int, ...], filler: float) -> NDArray[Any]:
+    """Values of one axis, filled up to a width, or cut off at it: what is left over is added up."""
+    if values.shape == shape or not shape:
+        return values
+    width = shape[0]
+    if values.size > width:
+        rest = values[width - 1 :].sum(keepdims=True) if values.dtype.kind == "i" else values[:0]
+        return np.concatenate([values[: width - rest.size], rest])
+    return np.concatenate([values, np.full(width - values.size, filler, values.dtype)])
 
 
 def thinned(length: int, most: int) -> list[int]:
