@@ -43,7 +43,7 @@ CASES = [
         f"90 views, {NOISY} photons",
         ("--block", "128", "--views", "90", "--photons", NOISY),
         (*TV, "--tau", "0.1"),
-        ("fast-s10", "0.2"),
+        ("fast-s5", "0.2"),
     ),
     Case(
         "mri",

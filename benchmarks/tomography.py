@@ -31,8 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--denoiser", default="fast-s5")
-    parser.add_argument("--tau", default="0.1")
-    parser.add_argument("--epochs", default="400")
+    parser.add_argument("--tau", default="0.2")
+    parser.add_argument("--epochs", default="300")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
