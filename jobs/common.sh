@@ -10,11 +10,13 @@
 #   ASYNCRED_AGAIN           after a run that was put down: requeue, resubmit or no (the script's choice)
 #   ASYNCRED_MAX_RESTARTS    times that a job is requeued or submitted again (20)
 #   ASYNCRED_MAX_FAULTS      times that a fault is started again inside one allocation (3)
+#   ASYNCRED_ANSWER_WITHIN   seconds after which a node that does not answer is given up, after a fault (30)
 #   ASYNCRED_JOBS            folder of these scripts (jobs, where sbatch is called)
 # shellcheck shell=bash
 
 : "${ASYNCRED_JOBS:=jobs}" "${ASYNCRED_LAUNCHER:=mpirun}" "${ASYNCRED_SRUN_MPI:=pmi2}"
 : "${ASYNCRED_AGAIN:=no}" "${ASYNCRED_MAX_RESTARTS:=20}" "${ASYNCRED_MAX_FAULTS:=3}"
+: "${ASYNCRED_ANSWER_WITHIN:=30}"
 : "${ASYNCRED_CHECKPOINT:=asyncred-$SLURM_JOB_ID.checkpoint.h5}" "${ASYNCRED_CHECKPOINT_EVERY:=10}"
 
 PUT_DOWN=75
@@ -115,7 +117,8 @@ can_resume() { # OUTPUT: a checkpoint, that of one of several images, or a part 
 keep_survivors() { # after a fault: go on with the nodes that still answer
     local node alive=() gone=()
     for node in $(scontrol show hostnames "$SLURM_JOB_NODELIST"); do
-        if timeout 30 srun --mpi=none --overlap --nodes=1 --ntasks=1 --nodelist="$node" true; then
+        if timeout "$ASYNCRED_ANSWER_WITHIN" \
+            srun --mpi=none --overlap --nodes=1 --ntasks=1 --nodelist="$node" true; then
             alive+=("$node")
         else
             gone+=("$node")

@@ -33,7 +33,7 @@ class Cluster:
 
     def up(self) -> None:
         """Start it. Raises RuntimeError."""
-        self.call(HERE / "slurm/up.sh", self.folder, timeout=60)
+        self.call(HERE / "slurm/up.sh", self.folder, str(os.getpid()), timeout=60)
 
     def down(self) -> None:
         """End it and all that ran on it."""

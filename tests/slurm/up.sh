@@ -1,10 +1,11 @@
 #!/bin/bash
-# A throw-away SLURM on this machine, as root and without systemd: up.sh FOLDER
+# A throw-away SLURM on this machine, as root and without systemd: up.sh FOLDER PROCESS
 # Two nodes n1, n2 of 4 cores and 2 GPUs that are none; partitions main (default) and preempt, whose
-# jobs main's requeue. Ends when all nodes are idle; down.sh FOLDER ends it.
+# jobs main's requeue. Returns when all nodes are idle; down.sh FOLDER ends it, and is called if
+# PROCESS is gone.
 #   SLURM_TEST_PORT: the first of three TCP ports (27817)
 set -euo pipefail
-folder=$1 port=${SLURM_TEST_PORT:-27817} host=$(hostname -s)
+folder=$1 process=$2 port=${SLURM_TEST_PORT:-27817} host=$(hostname -s)
 export SLURM_CONF=$folder/slurm.conf
 mkdir -p "$folder"/{munge,run,log,state,spool,tmp}
 chmod 755 "$folder" "$folder/munge"
@@ -14,6 +15,9 @@ cat >"$SLURM_CONF" <<CONF
 ClusterName=asyncred-test
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$port
+# Under pmi2 MPICH names its shared memory after job and step, and takes what a killed one of the
+# same name has left for its own: no number twice.
+FirstJobId=$(($(date +%s) % 50000000 + 1))
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -59,6 +63,10 @@ for gpu in 0 1; do mknod "$folder/gpu$gpu" c 1 3; done
 for node in n1 n2; do
     for gpu in 0 1; do echo "NodeName=$node Name=gpu File=$folder/gpu$gpu"; done
 done >"$folder/gres.conf"
+
+# shellcheck disable=SC2016  # for the other shell
+setsid bash -c 'while [[ -d $1 ]] && kill -0 "$2"; do sleep 1; done; [[ ! -d $1 ]] || "$3" "$1"' \
+    watch "$folder" "$process" "$(realpath "$(dirname "$0")")/down.sh" </dev/null >/dev/null 2>&1 &
 
 munged --force --num-threads=2 --key-file="$folder/munge/key" --socket="$folder/munge/socket" \
     --pid-file="$folder/run/munged.pid" --log-file="$folder/log/munged.log" --seed-file="$folder/munge/seed"
