@@ -24,6 +24,7 @@ restarts=$((${SLURM_RESTART_COUNT:-0} + ${ASYNCRED_RESTARTS:-0}))
 ranks=${SLURM_NTASKS:-1}
 wrapper=()   # between launcher and program
 pid='' signalled=''
+ending=''    # where srun's ranks leave their exit code, if it is 2 or 75
 
 say() { printf '[%(%T)T] job %s: %s\n' -1 "$SLURM_JOB_ID" "$*"; }
 
@@ -62,6 +63,9 @@ launcher() { # sets launch: the command that starts $ranks ranks
     # since SLURM 22.05 srun does not take it from the job
     [[ -z ${SLURM_CPUS_PER_TASK:-} ]] || launch+=(--cpus-per-task="$SLURM_CPUS_PER_TASK")
     [[ -z ${dead:-} ]] || launch+=(--exclude="$dead")
+    ending=$PWD/.asyncred-$SLURM_JOB_ID.ending
+    : >"$ending" # emptied, not removed: over NFS a name that was missing may stay so for a while
+    launch+=(bash "$ASYNCRED_JOBS/rank.sh" "$ending")
 }
 
 await() { # PID: its exit code; a trap ends `wait`, so ask until the process is gone
@@ -84,7 +88,9 @@ attempt() { # ARGUMENTS OF asyncred: one start on $ranks ranks; its exit code
     await "$pid"
     local code=$?
     pid=''
-    return $code
+    [[ $code != 0 || ! -s $ending ]] || code=$(<"$ending")
+    rm -f "$ending"
+    return "$code"
 }
 
 output_of() { # ARGUMENTS OF asyncred run: its output file

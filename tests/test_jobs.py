@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="starts SLURM's daemons: needs root"),
     pytest.mark.skipif(bool(MISSING), reason=f"no {', '.join(MISSING)}: slurm-wlm, munge"),
 ]
+two_nodes = pytest.mark.skipif(not HYDRA, reason="Open MPI takes two nodes of a machine for one")
 LAUNCHERS = [
     "mpirun",
     pytest.param(
@@ -112,6 +113,7 @@ def environment_of(pid):
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
+@two_nodes
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_two_nodes(launcher, cluster, problem, uncut, tmp_path):
     output = tmp_path / "r.h5"
@@ -219,16 +221,30 @@ def test_faults_come_to_an_end(cluster, problem, tmp_path):
     assert cluster.log(job).count("exit code 9") == 3
 
 
-def test_bad_input_is_not_requeued(cluster, problem, tmp_path):
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_bad_input_is_not_requeued(launcher, cluster, problem, tmp_path):
     for flags, words in (
         (("-o", "r.h5", "--tau", "-1"), "--tau is '-1'"),
         (("-o", "r.h5", "--checkpoint", "c.h5"), "expected in ASYNCRED_CHECKPOINT"),
     ):
-        job = cluster.submit("requeue.sbatch", problem, *flags, cwd=tmp_path)
+        env = {"ASYNCRED_LAUNCHER": launcher}
+        job = cluster.submit("requeue.sbatch", problem, *flags, cwd=tmp_path, env=env)
         found = cluster.wait(job)
         assert (found["ExitCode"], found["Restarts"]) == ("2:0", "0"), cluster.log(job)
         assert words in cluster.log(job)
         assert cluster.log(job).count("asyncred run") <= 1
+
+
+def test_orderly_ends_under_srun_are_no_faults(tmp_path):
+    """rank.sh: 2 and 75 go into the file, the rest is passed on; a signal is the program's."""
+    file = tmp_path / "ending"
+    for code, passed, kept in ((0, 0, ""), (2, 0, "2"), (75, 0, "75"), (9, 9, "")):
+        file.write_text("")
+        done = subprocess.run([JOBS / "rank.sh", file, "sh", "-c", f"exit {code}"], timeout=10)
+        assert (done.returncode, file.read_text().strip()) == (passed, kept)
+    program = "trap 'exit 75' USR1; kill -USR1 $PPID; kill -USR1 $$; sleep 5"
+    done = subprocess.run([JOBS / "rank.sh", file, "sh", "-c", program], timeout=10)
+    assert (done.returncode, file.read_text().strip()) == (0, "75")
 
 
 def test_ranks_that_do_not_see_each_other_are_refused(cluster, problem, tmp_path):
@@ -257,6 +273,7 @@ def test_a_preempted_job_goes_on_later(cluster, problem, uncut, tmp_path):
     complete(tmp_path / "r.h5", uncut)
 
 
+@two_nodes
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_each_rank_has_a_gpu_of_its_own(launcher, cluster, problem, tmp_path):
     output = tmp_path / "r.h5"
@@ -386,6 +403,7 @@ def requeued(cluster, job):
     return cluster.log(job).count(": requeue\n")
 
 
+@two_nodes
 def test_a_node_that_dies(cluster, problem, uncut, tmp_path):
     """Its daemon and its ranks are killed: the other node goes on alone. The last test."""
     output = tmp_path / "r.h5"
