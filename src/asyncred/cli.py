@@ -135,7 +135,8 @@ def _refuse_singletons(size: int) -> None:
                 sys.exit(2)
             raise InputError(
                 f"{started} processes were started ({tasks}), but MPI sees each alone: mpirun or "
-                "srun --mpi=... does not belong to the MPI library that mpi4py uses"
+                "srun --mpi=... does not belong to the MPI library that mpi4py uses "
+                "(pmi2 for MPICH, pmix for Open MPI; srun --mpi=list)"
             )
 
 
