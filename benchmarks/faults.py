@@ -28,7 +28,7 @@ from asyncred.result import read_result
 from common import ASYNCRED, ENVIRONMENT, mpirun, simulate, table
 
 RANKS = 4
-EPOCHS = 300
+EPOCHS = 1000
 LIMIT = 60.0
 """Seconds that any run may take, its end included."""
 

@@ -6,7 +6,7 @@ import pytest
 from asyncred.collective import gather_blocks, on_all, on_root
 from asyncred.config import InputError
 from asyncred.grid import BlockGrid
-from asyncred.placement import owners, place
+from asyncred.placement import owners, place, spans_hosts
 
 
 def fail(message):
@@ -47,5 +47,5 @@ def test_placement_shares_blocks_and_cores(comm):
     assert comm.allreduce(len(found.own)) == 9
     assert all(found.owner[i] == comm.rank for i in found.own)
     assert found.threads >= 1
-    assert not found.spans_hosts and not found.far
+    assert not found.far and not spans_hosts(comm)
     assert place(comm, 9, threads=3).threads == 3
