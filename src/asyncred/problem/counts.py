@@ -3,7 +3,8 @@
     y = -log((counts - dark) / (white - dark)),    dark and white the mean of their fields
 
 A slice is a row of the detector, in all views. Of any dataset only that row is read, as one
-hyperslab for each run of frames that follow each other: memory does not grow with the slices.
+hyperslab for each run of frames that follow each other: memory does not grow with the slices. Of a
+compressed dataset with a frame a chunk, HDF5 unpacks all frames for it, once a slice and rank.
 """
 
 from __future__ import annotations

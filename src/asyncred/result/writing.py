@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,6 @@ from asyncred.grid import BlockGrid
 from asyncred.instrument import Times
 from asyncred.monitor import LONGEST_DELAY, Sample
 from asyncred.operators import Image
-
-if TYPE_CHECKING:
-    pass
 
 Blocks = Iterable[tuple[int, Image]]
 
