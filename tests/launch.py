@@ -97,3 +97,22 @@ def end(process: subprocess.Popen[str]) -> tuple[str, str]:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return process.communicate()
+
+
+def processes_naming(text: object) -> list[tuple[int, str]]:
+    """Running processes with ``text`` in their command line."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(text) in command and int(folder.name) != os.getpid():
+            found.append((int(folder.name), command))
+    return found
+
+
+def ranks_of(output: Path) -> list[int]:
+    """Process numbers of the ranks that write ``output``."""
+    python = f"{sys.executable} -m asyncred run"
+    return [pid for pid, command in processes_naming(output) if command.startswith(python)]

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ import h5py
 import asyncred.cli
 from asyncred.metrics import snr
 from asyncred.result import read_result
-from launch import end, find_mpirun, mpirun, start
+from launch import end, find_mpirun, mpirun, processes_naming, ranks_of, start
 from networks import conditional_u_net, smoothing
 
 pytestmark = pytest.mark.ranks
@@ -43,25 +42,6 @@ def reconstruct(n, problem, output, *flags):
     done = run(n, problem, output, *flags)
     assert done.returncode == 0, done.stdout + done.stderr
     return read_result(output)
-
-
-def processes_naming(text):
-    """Running processes with ``text`` in their command line."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if str(text) in command and int(folder.name) != os.getpid():
-            found.append((int(folder.name), command))
-    return found
-
-
-def ranks_of(output):
-    """Process numbers of the ranks that write ``output``."""
-    python = f"{sys.executable} -m asyncred run"
-    return [pid for pid, command in processes_naming(output) if command.startswith(python)]
 
 
 def wait_for(condition, seconds):
