@@ -17,7 +17,7 @@ from mpi4py import MPI
 from asyncred.data import model_path
 from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
 from asyncred.grid import BlockGrid
-from asyncred.placement import place
+from asyncred.placement import place, spans_hosts
 from asyncred.shared import Counters, ProgressThread, SharedImage
 
 CALL = 0.3  # seconds inside one denoiser call
@@ -70,7 +70,7 @@ def main() -> None:
                     "worst": 1e3 * float(np.max(waits)),
                     "call": 1e3 * float(np.median(calls)),
                     "reads": len(waits),
-                    "spans_hosts": placement.spans_hosts,
+                    "spans_hosts": spans_hosts(comm),
                 }
             ),
             flush=True,
