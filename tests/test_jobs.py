@@ -389,13 +389,14 @@ def test_cut_by_its_limit_again_and_again(cluster, limited, uncut):
     cluster.until(lambda: cluster.iterating(job, requeued(cluster, job)))
     cuts = requeued(cluster, job) + 1
     cluster.call("scancel", "--batch", "--signal=USR1", job)
-    cluster.until(lambda: requeued(cluster, job) == cuts)
+    cluster.until(lambda: requeued(cluster, job) >= cuts)
     done = int(cluster.log(job).split("by signal after ")[-1].split()[0])
     config.write_text(f"updates = {done + BLOCKS * EPOCHS}\n")
     found = cluster.wait(job, 60)
     log = cluster.log(job)
-    assert (found["JobState"], found["Restarts"]) == ("COMPLETED", str(cuts)), log
-    assert log.count("DUE TO JOB REQUEUE") == cuts, log
+    restarts = int(found["Restarts"])  # the limit may have come once more meanwhile
+    assert found["JobState"] == "COMPLETED" and restarts >= cuts, log
+    assert log.count("DUE TO JOB REQUEUE") == restarts, log
     complete(config.with_name("r.h5"), uncut, done + BLOCKS * EPOCHS)
 
 
