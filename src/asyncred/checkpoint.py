@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 import h5py
 
-from asyncred.files import InPlace, open_hdf5, reserve
+from asyncred.files import InPlace, open_hdf5, renamed, reserve
 from asyncred.grid import BlockGrid
 from asyncred.monitor import LONGEST_DELAY, Sample
 from asyncred.operators import Image
@@ -136,12 +136,7 @@ def publish(temporary: Path, path: Path) -> None:
         with suppress(OSError):  # of file systems without hard links
             os.link(path, link)
             link.replace(previous(path))
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    renamed(temporary, path)
 
 
 def read_parameters(path: Path) -> dict[str, Any]:

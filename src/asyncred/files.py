@@ -33,14 +33,19 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        renamed(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def renamed(temporary: Path, path: Path) -> None:
+    """Give a complete file its name, on disk on return."""
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:

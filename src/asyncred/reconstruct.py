@@ -6,34 +6,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from mpi4py import MPI
 
 from asyncred.async_red import async_red
-from asyncred.checkpoint import Head, Past, lay_out, write_part
 from asyncred.config import RunConfig
-from asyncred.denoiser import Denoiser
-from asyncred.instrument import SlowedRed, TimedDenoiser, TimedOperator, Times
-from asyncred.keeper import Keeper, KeptStop
+from asyncred.instrument import Times
+from asyncred.job import Job
+from asyncred.keeper import KeptStop
 from asyncred.monitor import SUMS, Reference, RunMonitor, Sample, Tolerance
 from asyncred.operators import Image
-from asyncred.placement import Placement
-from asyncred.plan import Plan
-from asyncred.proximal import ProximalRed
 from asyncred.red import RedOperator
-from asyncred.result import SAMPLES, thinned
-from asyncred.sampling import EpochOrder, FullBatch, Minibatch, Order, RandomRows, UniformOrder
 from asyncred.serial_red import LocalImage, bc_red, gm_red
 from asyncred.shared import Counters, SharedImage
-from asyncred.stepsize import FixedStep, Step
+from asyncred.state import AnyImage, State, keeper_of
+from asyncred.steps import choices, choose_step
 from asyncred.stopping import AsyncStop, Reason, SyncStop
 from asyncred.sync_red import sync_red
-from asyncred.terms import ImageTerm, choose_step
-
-AnyImage = SharedImage | LocalImage
 
 ALGORITHMS: Mapping[str, Callable[..., None]] = {
     "async": async_red,
@@ -42,52 +33,7 @@ ALGORITHMS: Mapping[str, Callable[..., None]] = {
     "gm": gm_red,
 }
 CLAIM = 32
-"""Updates of the budget that a rank claims at once, at least."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one rank works with for one image."""
-
-    config: RunConfig
-    comm: MPI.Intracomm
-    plan: Plan
-    placement: Placement
-    index: int
-    """Which image of the problem."""
-    term: ImageTerm
-    D: Denoiser
-    truth: Mapping[int, Image]
-    shades: tuple[float, float]
-    """The image's values for black and white."""
-    seconds: float
-    """The time limit."""
-    past: Past
-    """What was done before the run was cut."""
-    resumed: Mapping[int, Image] | None = None
-    """The own blocks where it was cut."""
-    checkpoint: Path | None = None
-    """Where to put it down."""
-
-    @property
-    def own(self) -> list[int]:
-        """The blocks of this rank."""
-        return self.placement.own
-
-    @property
-    def budget(self) -> int:
-        """Block updates of the whole run."""
-        return self.config.budget(len(self.plan.problem.grid))
-
-    def red(self, times: Times) -> RedOperator:
-        """G on this rank, slowed where that was asked for, and where its time is counted."""
-        grid, tau = self.plan.problem.grid, self.plan.tau
-        A, D = TimedOperator(self.term.A, times), TimedDenoiser(self.D, times)
-        G = RedOperator(grid, A, D, tau=tau)
-        if self.plan.mu is not None:
-            G = ProximalRed(grid, A, D, tau=tau, mu=self.plan.mu, steps=self.config.inner)
-        factor = dict(self.config.slow).get(self.comm.rank, 1.0)
-        return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
+"""Updates of the budget that a rank may claim at once, at least."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +53,7 @@ class Outcome:
 def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample], None]) -> Outcome:
     """Run the algorithm. Collective over the ranks of the job; rank 0 shows samples of it."""
     times = Times()
-    G = job.red(times)
+    G = job.timed_operator(times)
     with ExitStack() as stack:
         counters = stack.enter_context(Counters(job.comm, sums=SUMS))
         x = stack.enter_context(_image(job, G, counters))
@@ -123,14 +69,13 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
             history=past.history,
         )
-        drifts = list(past.drifts)
-        keeper = _keeper(job, x, counters, monitor, reference, drifts)
-        reason = _iterate(job, G, x, counters, monitor, signalled, times, keeper, drifts)
+        state = State(job, x, counters, reference, monitor, times, list(past.drifts))
+        reason = _iterate(state, G, signalled)
         kept = replace(times)  # the last distance is no part of the loop
-        _close_history(job, x, monitor, reference, reason)
+        _close_history(state, reason)
         if job.comm.rank == 0:
             show(monitor.history[-1])
-        return Outcome({i: x.block(i) for i in job.own}, monitor, kept, drifts, reason)
+        return Outcome({i: x.block(i) for i in job.own}, monitor, kept, state.drifts, reason)
 
 
 def legs(config: RunConfig, blocks: int, *, coupled: bool) -> list[int]:
@@ -185,74 +130,50 @@ def _reference(job: Job, x: AnyImage) -> Reference:
 
 def _G_square(job: Job, x: AnyImage) -> float:
     """||G(x)||^2 with all measurements. Collective: nobody writes meanwhile."""
-    own, grid, tau, mu = 0.0, job.plan.problem.grid, job.plan.tau, job.plan.mu
-    G = RedOperator(grid, job.term.A, job.D, tau=tau)  # never slowed
-    if mu is not None:
-        G = ProximalRed(grid, job.term.A, job.D, tau=tau, mu=mu, steps=job.config.inner)
+    own, G = 0.0, job.operator(job.term.A, job.D)  # never slowed
     for i in job.own:
         own += float(np.sum(np.square(np.abs(G.block(i, x.fresh(i))))))
     return float(job.comm.allreduce(own))
 
 
-def _iterate(
-    job: Job,
-    G: RedOperator,
-    x: AnyImage,
-    counters: Counters,
-    monitor: RunMonitor,
-    signalled: Callable[[], bool],
-    times: Times,
-    keeper: Keeper | None,
-    drifts: list[float],
-) -> Reason:
-    """Run the algorithm on this rank; why all ranks stopped. Collective.
-
-    The drift of the residual at each renewal goes into ``drifts``.
-    """
-    config, comm, own, coupling = job.config, job.comm, job.own, job.term.coupling
-    step: Step = FixedStep(1.0)
-    if job.plan.mu is None or config.step != "adaptive":
-        A, placement = job.term.A, job.placement
-        step = choose_step(config, A, G.grid, placement, tau=job.plan.tau, past=job.past)
+def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> Reason:
+    """Run the algorithm on this rank; why all ranks stopped. Collective."""
+    job, monitor = state.job, state.monitor
+    config, coupling = job.config, job.term.coupling
+    step, keeper = choose_step(job), keeper_of(state)
     at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
-    comm.Barrier()  # all clocks start together
-    stop = _stop(job, counters, signalled, job.past.updates // at_once)
+    job.comm.Barrier()  # all clocks start together
+    stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
     asked = KeptStop(stop, keeper) if keeper else stop
-    times.reset()
+    state.times.reset()
     monitor.begin()
     loop, reason = 0.0, Reason.BUDGET
     everything = legs(config, len(G.grid), coupled=coupling is not None)
     for leg in [leg for leg in everything if leg > job.past.updates]:
         stop.until(-(-leg // at_once))
-        order, minibatch = _choices(job, sum(monitor.counts.values()))
+        order, minibatch = choices(job, sum(monitor.counts.values()))
         start = time.perf_counter()
         ALGORITHMS[config.method](
-            G, x, order=order, minibatch=minibatch, step=step, stop=asked, monitor=monitor
+            G, state.x, order=order, minibatch=minibatch, step=step, stop=asked, monitor=monitor
         )
         loop += time.perf_counter() - start
-        mine = stop.reason or Reason.BUDGET
-        if not all(np.isfinite(x.block(i)).all() for i in own):
-            mine = Reason.DIVERGED
-        reason = Reason(comm.allreduce(int(mine), MPI.MAX))
+        reason = _agreed(state, stop.reason or Reason.BUDGET)
         if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
             # with the residual that the next update would have read
             keeper.finish(wanted=reason is not Reason.DIVERGED)
         if coupling:
-            drifts.append(coupling.refresh({i: x.block(i) for i in own}))
+            state.drifts.append(coupling.refresh(state.blocks()))
         if reason is not Reason.BUDGET:
             break
-    times.loop = loop
+    state.times.loop = loop
     return reason
 
 
-def _choices(job: Job, done: int) -> tuple[Order, Minibatch]:
-    """Which block comes next on this rank, and which measurements, after so many updates of it."""
-    config, own = job.config, job.own
-    seeds = [[config.seed, job.comm.rank, purpose] for purpose in (0, 1)]
-    order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, seeds[0], done)
-    if config.minibatch is None:
-        return order, FullBatch()
-    return order, RandomRows(config.minibatch, seeds[1], done)
+def _agreed(state: State, mine: Reason) -> Reason:
+    """Why all ranks stopped, which is that x diverged where any of it is not finite. Collective."""
+    if not state.finite():
+        mine = Reason.DIVERGED
+    return Reason(state.job.comm.allreduce(int(mine), MPI.MAX))
 
 
 def _stop(
@@ -274,58 +195,12 @@ def _stop(
     )
 
 
-def _keeper(
-    job: Job,
-    x: AnyImage,
-    counters: Counters,
-    monitor: RunMonitor,
-    reference: Reference,
-    drifts: list[float],
-) -> Keeper | None:
-    """What writes checkpoints, if any are wanted. Collective."""
-    if job.checkpoint is None:
-        return None
-    problem, comm, coupling = job.plan.problem, job.comm, job.term.coupling
-    head = Head(
-        problem.grid,
-        problem.data.dtype,
-        coupling.shape if coupling else None,
-        comm.size,
-        job.config.as_json(),
-        job.plan.sha256,
-        job.index,
-        reference.G0_square,
-    )
-    before = job.past.delays if comm.rank == 0 else 0
-
-    def lay_out_file(path: Path) -> None:
-        kept = thinned(len(monitor.history), SAMPLES)
-        history = [monitor.history[k] for k in kept]
-        past = replace(job.past, history=history, drifts=drifts, seconds=monitor.seconds)
-        lay_out(path, head, past)
-
-    def add_part(path: Path) -> bool:
-        blocks = {i: x.block(i) for i in job.own}
-        if not all(np.isfinite(block).all() for block in blocks.values()):
-            counters.raise_stop(Reason.DIVERGED)
-            return False
-        residual = coupling.residual() if coupling else None
-        delays = monitor.delays + before
-        write_part(path, comm.rank, problem.grid, blocks, monitor.counts, delays, residual)
-        return True
-
-    seconds = 60 * job.config.checkpoint_every
-    return Keeper(counters, job.checkpoint, seconds, lay_out=lay_out_file, add_part=add_part)
-
-
-def _close_history(
-    job: Job, x: AnyImage, monitor: RunMonitor, reference: Reference, reason: Reason
-) -> None:
+def _close_history(state: State, reason: Reason) -> None:
     """End with the exact distance of the final x, unless the run ended in haste. Collective."""
+    job, G0_square, distance = state.job, state.reference.G0_square, None
     job.comm.Barrier()
-    monitor.end()
-    distance = None
-    if reason in (Reason.BUDGET, Reason.TOLERANCE) and reference.G0_square:
-        distance = _G_square(job, x) / reference.G0_square
+    state.monitor.end()
+    if reason in (Reason.BUDGET, Reason.TOLERANCE) and G0_square:
+        distance = _G_square(job, state.x) / G0_square
     if job.comm.rank == 0:
-        monitor.close(distance)
+        state.monitor.close(distance)

@@ -1,4 +1,4 @@
-"""The data term of one rank, from the file to what the algorithms call, and the step that suits it.
+"""The data term of one rank, from the file to what the algorithms call.
 
 In two stages: ``read_term`` finds all that can be wrong with the input; what it returns is opened
 afterwards, when windows of memory are allocated that no error may leave behind. Then ``turn`` takes
@@ -15,19 +15,17 @@ import numpy as np
 
 from mpi4py import MPI
 
-from asyncred.checkpoint import Past
 from asyncred.collective import on_all
-from asyncred.config import STARTS, RunConfig
+from asyncred.config import STARTS
 from asyncred.coupling import STARTS as COUPLED_STARTS
 from asyncred.coupling import Coupling
-from asyncred.grid import BlockGrid, region_shape
-from asyncred.operators import Coupled, ForwardModel, Image, Operator
+from asyncred.grid import region_shape
+from asyncred.operators import ForwardModel, Image, Operator
 from asyncred.placement import Placement
 from asyncred.plan import Plan, stored_blocks
 from asyncred.problem import CoupledData, LocalData
 from asyncred.problem.kinds import LocalOperator
 from asyncred.shared import SharedResidual
-from asyncred.stepsize import AdaptiveStep, DecayingStep, FixedStep, SafeStep, Step
 from asyncred.values import without_phases
 
 
@@ -149,44 +147,3 @@ def own_groups(data: CoupledData, comm: MPI.Intracomm) -> range:
     """The groups whose residual lies with this rank."""
     first, last = (rank * data.groups // comm.size for rank in (comm.rank, comm.rank + 1))
     return range(first, last)
-
-
-def choose_step(
-    config: RunConfig,
-    A: Operator,
-    grid: BlockGrid,
-    placement: Placement,
-    *,
-    tau: float,
-    past: Past,
-) -> Step:
-    """The step of a configuration, from the norms of the own blocks and of A."""
-    step = _constant_step(config, A, grid, placement, tau, past)
-    if config.decay is None:
-        return step
-    counts = {i: int(past.per_block[i]) for i in placement.own}
-    return DecayingStep(step, epochs=config.decay, updates=counts)
-
-
-def _constant_step(
-    config: RunConfig,
-    A: Operator,
-    grid: BlockGrid,
-    placement: Placement,
-    tau: float,
-    past: Past,
-) -> Step:
-    if not isinstance(config.step, str):
-        return FixedStep(config.step)
-    b, ranks = len(placement.owner), len(placement.hosts)
-    L = {i: A.lipschitz(i, config.minibatch) for i in placement.own}
-    coupling = 0.0
-    if isinstance(A, Coupled):
-        coupling = A.coupling(config.minibatch)
-        together = {"gm": b, "sync": ranks}.get(config.method, 1)
-        L = {i: min(coupling, together * L_i) for i, L_i in L.items()}
-    if config.step == "safe":
-        L = {i: max(coupling, L_i) for i, L_i in L.items()}
-        return SafeStep(L, tau=tau, b=b, delay_bound=max(ranks - 1, past.longest_delay))
-    reach = float(A.halo > min(grid.block_shape))
-    return AdaptiveStep(L, tau=tau, b=b, coupling=coupling, reach=reach)

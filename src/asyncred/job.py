@@ -1,0 +1,151 @@
+"""What one rank works with: for all images; for one, from its start or where it was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mpi4py import MPI
+
+from asyncred.checkpoint import Past, read_blocks, read_past, read_residual
+from asyncred.collective import on_all, on_root
+from asyncred.config import RunConfig
+from asyncred.denoiser import Denoiser
+from asyncred.instrument import SlowedRed, TimedDenoiser, TimedOperator, Times
+from asyncred.operators import Image, Operator
+from asyncred.placement import Placement
+from asyncred.plan import Plan, checkpoint_of, truth_blocks
+from asyncred.provider import Provider
+from asyncred.proximal import ProximalRed
+from asyncred.red import RedOperator
+from asyncred.terms import CoupledTerm, ImageTerm, LocalTerm
+from asyncred.values import Parts, Ranged, range_of, sample, without_phases
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What one rank works with for all images."""
+
+    config: RunConfig
+    everybody: MPI.Intracomm
+    comm: MPI.Intracomm
+    """The ranks that share an image with this one."""
+    plan: Plan
+    placement: Placement
+    term: LocalTerm | CoupledTerm
+    denoiser: Denoiser
+    hosts: list[str]
+    """Of all ranks."""
+    providers: list[Provider]
+    """Of each rank's denoiser."""
+
+    @property
+    def images(self) -> range:
+        """Those that are asked for."""
+        return self.plan.problem.images
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one rank works with for one image."""
+
+    config: RunConfig
+    comm: MPI.Intracomm
+    plan: Plan
+    placement: Placement
+    index: int
+    """Which image of the problem."""
+    term: ImageTerm
+    D: Denoiser
+    truth: Mapping[int, Image]
+    shades: tuple[float, float]
+    """The image's values for black and white."""
+    seconds: float
+    """The time limit."""
+    past: Past
+    """What was done before the run was cut."""
+    resumed: Mapping[int, Image] | None = None
+    """The own blocks where it was cut."""
+    checkpoint: Path | None = None
+    """Where to put it down."""
+
+    @property
+    def own(self) -> list[int]:
+        """The blocks of this rank."""
+        return self.placement.own
+
+    @property
+    def budget(self) -> int:
+        """Block updates of the whole run."""
+        return self.config.budget(len(self.plan.problem.grid))
+
+    def operator(self, A: Operator, D: Denoiser) -> RedOperator:
+        """G, or the direction of the proximal update in its place."""
+        grid, tau, mu = self.plan.problem.grid, self.plan.tau, self.plan.mu
+        if mu is None:
+            return RedOperator(grid, A, D, tau=tau)
+        return ProximalRed(grid, A, D, tau=tau, mu=mu, steps=self.config.inner)
+
+    def timed_operator(self, times: Times) -> RedOperator:
+        """The same, its time counted, and slowed where that was asked for on this rank."""
+        G = self.operator(TimedOperator(self.term.A, times), TimedDenoiser(self.D, times))
+        factor = dict(self.config.slow).get(self.comm.rank, 1.0)
+        return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
+
+
+def make_job(setup: Setup, index: int, seconds: float) -> Job:
+    """What this rank works with for one image of the stack. Collective. Raises InputError."""
+    config, plan, comm, own = setup.config, setup.plan, setup.comm, setup.placement.own
+    known = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
+    term = setup.term.turn(index)
+    truth = without_phases(known, term.phases)
+    shades = config.range or plan.problem.shades
+    if shades is None:
+        samples = comm.allgather(
+            [sample(block, len(plan.problem.grid)) for block in term.x0.values()]
+        )
+        shades = range_of(np.concatenate([part for parts in samples for part in parts]))
+    D: Denoiser = setup.denoiser if shades == (0.0, 1.0) else Ranged(setup.denoiser, *shades)
+    if np.dtype(plan.problem.data.dtype).kind == "c":
+        D = Parts(D)
+    job = Job(
+        config,
+        comm,
+        plan,
+        setup.placement,
+        index,
+        term,
+        D,
+        truth,
+        shades,
+        seconds,
+        Past.nothing(len(plan.problem.grid)),
+        checkpoint=checkpoint_of(config.checkpoint_file, plan.problem, index),
+    )
+    cut = checkpoint_of(config.resume, plan.problem, index)
+    return job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
+
+
+def _resumed(job: Job, path: Path) -> Job:
+    """The same job where the run was cut. Collective. Raises InputError."""
+    comm, plan, problem = job.comm, job.plan, job.plan.problem
+    past = on_root(
+        comm,
+        lambda: read_past(
+            path,
+            grid=problem.grid,
+            image=job.index,
+            input_sha256=plan.sha256,
+            dtype=problem.data.dtype,
+        ),
+    )
+    blocks = on_all(comm, lambda: read_blocks(path, problem.grid, job.own))
+    coupling = job.term.coupling
+    if coupling and past.ranks == comm.size == 1:
+        coupling.restore(on_all(comm, lambda: read_residual(path, range(problem.data.groups))))
+    elif coupling:
+        coupling.refresh(blocks)
+    return replace(job, past=past, resumed=blocks)

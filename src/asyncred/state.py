@@ -1,0 +1,83 @@
+"""How far an image is on this rank, and how that is put down in checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from asyncred.checkpoint import Head, lay_out, write_part
+from asyncred.instrument import Times
+from asyncred.job import Job
+from asyncred.keeper import Keeper
+from asyncred.monitor import Reference, RunMonitor
+from asyncred.operators import Image
+from asyncred.result import SAMPLES, thinned
+from asyncred.serial_red import LocalImage
+from asyncred.shared import Counters, SharedImage
+from asyncred.stopping import Reason
+
+AnyImage = SharedImage | LocalImage
+
+
+@dataclass(frozen=True)
+class State:
+    """What changes while a job runs."""
+
+    job: Job
+    x: AnyImage
+    counters: Counters
+    reference: Reference
+    monitor: RunMonitor
+    times: Times
+    drifts: list[float] = field(default_factory=list)
+    """Of the residual, at each of its renewals."""
+
+    def blocks(self) -> dict[int, Image]:
+        """The own blocks, as they are."""
+        return {i: self.x.block(i) for i in self.job.own}
+
+    def finite(self) -> bool:
+        """Whether all values of the own blocks are."""
+        return all(bool(np.isfinite(block).all()) for block in self.blocks().values())
+
+
+def keeper_of(state: State) -> Keeper | None:
+    """What writes checkpoints, if any are wanted. Collective."""
+    job = state.job
+    if job.checkpoint is None:
+        return None
+    problem, comm, coupling = job.plan.problem, job.comm, job.term.coupling
+    head = Head(
+        problem.grid,
+        problem.data.dtype,
+        coupling.shape if coupling else None,
+        comm.size,
+        job.config.as_json(),
+        job.plan.sha256,
+        job.index,
+        state.reference.G0_square,
+    )
+    before = job.past.delays if comm.rank == 0 else 0
+
+    def lay_out_file(path: Path) -> None:
+        kept = thinned(len(state.monitor.history), SAMPLES)
+        history = [state.monitor.history[k] for k in kept]
+        past = replace(
+            job.past, history=history, drifts=state.drifts, seconds=state.monitor.seconds
+        )
+        lay_out(path, head, past)
+
+    def add_part(path: Path) -> bool:
+        blocks = state.blocks()
+        if not state.finite():
+            state.counters.raise_stop(Reason.DIVERGED)
+            return False
+        residual = coupling.residual() if coupling else None
+        delays = state.monitor.delays + before
+        write_part(path, comm.rank, problem.grid, blocks, state.monitor.counts, delays, residual)
+        return True
+
+    seconds = 60 * job.config.checkpoint_every
+    return Keeper(state.counters, job.checkpoint, seconds, lay_out=lay_out_file, add_part=add_part)
