@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncred.cli import RUN_FLAGS
 from asyncred.config import InputError, RunConfig, load_config
+from asyncred.flags import RUN_FLAGS
 
 FILES = {"problem": "p.h5", "output": "r.h5"}
 

@@ -10,7 +10,7 @@ from asyncred.config import InputError
 
 
 def typed(check: Callable[[Any], Any]) -> Callable[[str], Any]:
-    """A check of ``asyncred.config`` as the type of an argument."""
+    """A check of ``asyncred.checks`` as the type of an argument."""
 
     def convert(text: str) -> Any:
         try:

@@ -8,71 +8,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
 
-import asyncred
-import asyncred._threads  # before anything that imports NumPy
-from asyncred.arguments import locally, typed
-from asyncred.config import (
-    LARGEST,
-    METHODS,
-    InputError,
-    choice,
-    images,
-    integer,
-    load_config,
-    noise_level,
-    number,
-)
-from asyncred.simulate.flags import add_simulate
+from asyncred.arguments import locally
+from asyncred.config import InputError, load_config
+from asyncred.flags import build_parser
 
 PARALLEL = ("run", "demo", "doctor")
 """The commands that are started with mpirun; no other touches MPI."""
-
-RUN_FLAGS: dict[str, str] = {
-    "denoiser": "shipped denoiser or ONNX file (fast-s5)",
-    "denoiser-output": "what it returns: image, noise or auto (auto: the file's metadata or a try)",
-    "denoiser-range": "LOW:HIGH, the network's values for black and white (0:1)",
-    "sigma": "noise level, in units of 1/255, of a network that takes one (the file's)",
-    "halo": "pixels around a block, where the graph gives no bound",
-    "tau": "weight of the denoiser (cs 0.8, inpaint 0.5, MRI 0.2, superresolution 0.05, else 0.1)",
-    "method": f"{', '.join(METHODS)} (async)",
-    "update": "gradient (the paper's) or proximal: G_i preconditioned by A_i^T A_i + mu (gradient)",
-    "mu": "of the proximal update (tau where the denoiser is proven nonexpansive, else 0.4 tau)",
-    "inner": "steps of conjugate gradients of a proximal update (3)",
-    "minibatch": "measurements per update and block (all)",
-    "updates": "budget of block updates",
-    "epochs": "budget in epochs, of one update a block each (400)",
-    "tol": "stop when the relative step of an epoch is below this; noisy with minibatches (0)",
-    "tol-distance": "stop when ||G||^2 / ||G0||^2 is below this (0)",
-    "max-time": "stop after this many seconds of iteration",
-    "step": "safe, adaptive or a number (adaptive)",
-    "decay": "epochs after which the step is halved: gamma / (1 + epoch / decay), for minibatches",
-    "order": "epoch or uniform (epoch)",
-    "seed": "of block order and minibatches (0)",
-    "start": "zero, adjoint (A^T y), centered (A^T y about a constant), fbp (filtered "
-    "backprojection), zero-filled, measured, interpolated, or an HDF5 file (what suits the kind)",
-    "refresh": "epochs between exact renewals of A x - y where A couples all blocks, 0 never (50)",
-    "images": "K or A:B: which images of a stack, from 0, B excluded (all)",
-    "range": "LOW:HIGH, the image's values for black and white (the file's, or from the start)",
-    "block": "side of the blocks, where the file says none (from size and ranks)",
-    "center": "bin, from 0, that sees the rotation axis (the file's, or found)",
-    "threads": "of each rank (its share of the node's cores)",
-    "provider": "of the denoiser: cpu, cuda, openvino or auto: CUDA where there is a GPU (auto)",
-    "progress-thread": "on, off or auto: on where ranks span hosts (auto)",
-    "checkpoint": "file to put the run down in, to be resumed after a time limit or a crash",
-    "checkpoint-every": "minutes between checkpoints (10)",
-    "resume": "checkpoint to go on from, on any number of ranks; its parameters, unless told anew",
-    "ranks-per-image": "of a stack: ranks that share an image; others work on others (from sizes)",
-    "report": "seconds between two samples of the history (1)",
-}
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports wrong arguments as InputError, so that only one rank prints them."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} ({self.prog} --help)")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -105,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = build_parser(COMMANDS).parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
 
@@ -231,78 +173,12 @@ def _models(options: argparse.Namespace) -> int:
     return locally(models)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="asyncred", description=asyncred.__doc__)
-    parser.add_argument("--version", action="version", version=asyncred.__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(commands)
-    demo = commands.add_parser("demo", help="the main job on data that asyncred ships (mpirun)")
-    demo.add_argument("-o", "--output", default="asyncred-demo", help="folder to write to")
-    demo.add_argument(
-        "--epochs",
-        type=typed(number("a number > 0", open_low=True)),
-        default=600.0,
-        help="at most this many (600)",
-    )
-    demo.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
-    demo.set_defaults(command=_demo)
-    doctor = commands.add_parser("doctor", help="what works here, and how fast (mpirun)")
-    doctor.add_argument("-o", "--output", default=".", metavar="FOLDER", help="to write to (.)")
-    doctor.add_argument(
-        "--threads", type=typed(integer("an integer >= 1", low=1)), help=RUN_FLAGS["threads"]
-    )
-    doctor.add_argument(
-        "--progress-thread",
-        type=typed(choice("auto", "on", "off")),
-        default="auto",
-        help=RUN_FLAGS["progress-thread"],
-    )
-    doctor.set_defaults(command=_doctor)
-    add_simulate(commands)
-    check = commands.add_parser("check", help="validate a problem file; what a job will need")
-    check.add_argument("problem", metavar="PROBLEM.h5")
-    check.add_argument(
-        "-n", dest="ranks", type=typed(integer("an integer >= 1", low=1)), default=1, help="ranks"
-    )
-    check.add_argument("--denoiser", default="fast-s5", help=RUN_FLAGS["denoiser"])
-    check.add_argument("--sigma", type=typed(noise_level), help=RUN_FLAGS["sigma"])
-    check.add_argument("--images", type=typed(images), help=RUN_FLAGS["images"])
-    side = typed(integer("an integer >= 1", low=1))
-    check.add_argument("--ranks-per-node", type=side, metavar="M", help="(all on one)")
-    check.add_argument("--minibatch", type=side, help=RUN_FLAGS["minibatch"])
-    check.add_argument("--block", type=side, help=RUN_FLAGS["block"])
-    check.add_argument("--center", type=typed(number("a bin", low=-LARGEST)))
-    check.set_defaults(command=_check)
-    show = commands.add_parser("show", help="summary and picture of a result")
-    show.add_argument("result", metavar="RESULT.h5")
-    row = typed(integer("an integer >= 0"))
-    show.add_argument("--image", type=row, default=0, help="which row of a stack (0)")
-    show.add_argument("-o", "--output", metavar="FILE.png", help="the picture (RESULT.png)")
-    show.add_argument("--overwrite", action="store_true", help="replace an earlier picture")
-    show.set_defaults(command=_show)
-    merge = commands.add_parser("merge", help="results of parts of a stack, made one")
-    merge.add_argument("output", metavar="RESULT.h5")
-    merge.add_argument("parts", metavar="PART.h5", nargs="+")
-    merge.add_argument("--overwrite", action="store_true", help="replace an earlier result")
-    merge.set_defaults(command=_merge)
-    models = commands.add_parser("models", help="the shipped denoisers; what an ONNX file is")
-    models.add_argument("name", nargs="?", metavar="NAME|FILE")
-    models.add_argument("--sigma", type=typed(noise_level), help=RUN_FLAGS["sigma"])
-    models.set_defaults(command=_models)
-    return parser
-
-
-def _add_run(commands: Any) -> None:
-    run = commands.add_parser(
-        "run", help="the main job (mpirun)", argument_default=argparse.SUPPRESS
-    )
-    run.add_argument("problem", metavar="PROBLEM.h5", nargs="?")
-    run.add_argument("-o", "--output", metavar="RESULT.h5")
-    run.add_argument("--config", metavar="RUN.toml", type=Path, default=None, help="flags, in TOML")
-    for name, text in RUN_FLAGS.items():
-        run.add_argument(f"--{name}", help=text)
-    run.add_argument(
-        "--slow", action="append", metavar="RANK:FACTOR", help="make a rank slower on purpose"
-    )
-    run.add_argument("--overwrite", action="store_true", help="replace an earlier result")
-    run.set_defaults(command=_run)
+COMMANDS = {
+    "run": _run,
+    "demo": _demo,
+    "doctor": _doctor,
+    "check": _check,
+    "show": _show,
+    "merge": _merge,
+    "models": _models,
+}

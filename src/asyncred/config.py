@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from asyncred import checks
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -38,9 +40,6 @@ BUDGETS = ("updates", "epochs")
 
 Said = Mapping[str, tuple[Any, str]]
 """Values by name, each with the place where it was said."""
-
-LARGEST = 1e12
-"""No number that a user gives may be larger."""
 
 
 class InputError(ValueError):
@@ -197,158 +196,43 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not TOML: {error}") from None
 
 
-def number(
-    expected: str, *, low: float = 0.0, open_low: bool = False, infinite: bool = False
-) -> Callable[[Any], float]:
-    """A check: a real number of at least ``low`` (more than it with ``open_low``)."""
-
-    def check(value: Any) -> float:
-        try:
-            found = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            found = math.nan
-        if math.isnan(found) or found < low or (open_low and found == low):
-            raise ValueError(expected)
-        if found > LARGEST and not (infinite and math.isinf(found)):
-            raise ValueError(f"{expected}, at most {LARGEST:g}")
-        return found
-
-    return check
-
-
-def integer(expected: str, *, low: int = 0, large: bool = False) -> Callable[[Any], int]:
-    """A check: an integer of at least ``low``, past 2^31 only if ``large``."""
-
-    def check(value: Any) -> int:
-        try:
-            found = low - 1 if isinstance(value, (bool, float)) else int(value)
-        except (TypeError, ValueError):
-            found = low - 1
-        if found < low:
-            raise ValueError(expected)
-        if found > 2**31 - 1 and not large:
-            raise ValueError(f"{expected}, below 2^31")
-        return found
-
-    return check
-
-
-noise_level = number("a number > 0, in units of 1/255", open_low=True)
-"""A check: ``--sigma``."""
-
-
-def images(value: Any) -> tuple[int, int]:
-    """A check: one image of a stack, K, or some, A:B, B excluded, counted from 0."""
-    try:
-        found = value.split(":") if isinstance(value, str) else value
-        if isinstance(found, (bool, float)):
-            raise TypeError
-        parts = [int(part) for part in (found if isinstance(found, list) else [found])]
-        first, end = (parts[0], parts[0] + 1) if len(parts) == 1 else parts
-    except (TypeError, ValueError):
-        first, end = -1, 0
-    if not 0 <= first < end:
-        raise ValueError("K or A:B with 0 <= A < B, B excluded")
-    return first, end
-
-
-def choice(*names: str) -> Callable[[Any], str]:
-    """A check: one of some names."""
-
-    def check(value: Any) -> str:
-        if value not in names:
-            raise ValueError(" or ".join(names))
-        return str(value)
-
-    return check
-
-
-def _path(value: Any) -> Path:
-    if not isinstance(value, (str, Path)) or not str(value):
-        raise ValueError("a file name")
-    return Path(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("a name or a file")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def _step(value: Any) -> str | float:
-    if value in ("safe", "adaptive"):
-        return str(value)
-    return number("safe, adaptive or a number > 0", open_low=True)(value)
-
-
-def _range(value: Any) -> tuple[float, float]:
-    try:
-        low, high = value.split(":") if isinstance(value, str) else value
-        found = float(low), float(high)
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError("LOW:HIGH, such as 0:255") from None
-    if not (found[0] < found[1] and all(map(math.isfinite, found))):
-        raise ValueError("LOW:HIGH with LOW < HIGH, both finite")
-    return found
-
-
-def _slow(value: Any) -> tuple[tuple[int, float], ...]:
-    expected = "RANK:FACTOR with FACTOR >= 1, such as 1:4"
-    found = []
-    for item in value if isinstance(value, (list, tuple)) else [value]:
-        try:
-            rank, factor = item.split(":")
-            found.append((int(rank), float(factor)))
-        except (AttributeError, ValueError):
-            raise ValueError(expected) from None
-        if found[-1][0] < 0 or not 1 <= found[-1][1] < math.inf:
-            raise ValueError(expected)
-    return tuple(found)
-
-
 _CHECKS: dict[str, Callable[[Any], Any]] = {
-    "problem": _path,
-    "output": _path,
-    "denoiser": _text,
-    "denoiser_output": choice("auto", "image", "noise"),
-    "denoiser_range": _range,
-    "sigma": noise_level,
-    "halo": integer("an integer >= 0"),
-    "range": _range,
-    "block": integer("an integer >= 1", low=1),
-    "center": number("a bin", low=-LARGEST),
-    "tau": number("a number >= 0"),
-    "update": choice("gradient", "proximal"),
-    "mu": number("a number > 0", open_low=True),
-    "inner": integer("an integer >= 1", low=1),
-    "method": choice(*METHODS),
-    "minibatch": integer("an integer >= 1", low=1),
-    "updates": integer("an integer >= 1", low=1, large=True),
-    "epochs": number("a number > 0", open_low=True),
-    "tol": number("a number >= 0"),
-    "tol_distance": number("a number >= 0"),
-    "max_time": number("seconds > 0", open_low=True, infinite=True),
-    "step": _step,
-    "decay": number("epochs > 0", open_low=True),
-    "order": choice("epoch", "uniform"),
-    "seed": integer("an integer >= 0", large=True),
-    "start": _text,
-    "refresh": number("epochs >= 0"),
-    "images": images,
-    "slow": _slow,
-    "threads": integer("an integer >= 1", low=1),
-    "provider": choice("auto", "cpu", "cuda", "openvino"),
-    "progress_thread": choice("auto", "on", "off"),
-    "report": number("seconds > 0", open_low=True),
-    "checkpoint": _path,
-    "checkpoint_every": number("minutes > 0", open_low=True),
-    "resume": _path,
-    "ranks_per_image": integer("an integer >= 1", low=1),
-    "overwrite": _flag,
+    "problem": checks.path,
+    "output": checks.path,
+    "denoiser": checks.text,
+    "denoiser_output": checks.choice("auto", "image", "noise"),
+    "denoiser_range": checks.value_range,
+    "sigma": checks.noise_level,
+    "halo": checks.integer("an integer >= 0"),
+    "range": checks.value_range,
+    "block": checks.integer("an integer >= 1", low=1),
+    "center": checks.number("a bin", low=-checks.LARGEST),
+    "tau": checks.number("a number >= 0"),
+    "update": checks.choice("gradient", "proximal"),
+    "mu": checks.number("a number > 0", open_low=True),
+    "inner": checks.integer("an integer >= 1", low=1),
+    "method": checks.choice(*METHODS),
+    "minibatch": checks.integer("an integer >= 1", low=1),
+    "updates": checks.integer("an integer >= 1", low=1, large=True),
+    "epochs": checks.number("a number > 0", open_low=True),
+    "tol": checks.number("a number >= 0"),
+    "tol_distance": checks.number("a number >= 0"),
+    "max_time": checks.number("seconds > 0", open_low=True, infinite=True),
+    "step": checks.step,
+    "decay": checks.number("epochs > 0", open_low=True),
+    "order": checks.choice("epoch", "uniform"),
+    "seed": checks.integer("an integer >= 0", large=True),
+    "start": checks.text,
+    "refresh": checks.number("epochs >= 0"),
+    "images": checks.images,
+    "slow": checks.slow,
+    "threads": checks.integer("an integer >= 1", low=1),
+    "provider": checks.choice("auto", "cpu", "cuda", "openvino"),
+    "progress_thread": checks.choice("auto", "on", "off"),
+    "report": checks.number("seconds > 0", open_low=True),
+    "checkpoint": checks.path,
+    "checkpoint_every": checks.number("minutes > 0", open_low=True),
+    "resume": checks.path,
+    "ranks_per_image": checks.integer("an integer >= 1", low=1),
+    "overwrite": checks.flag,
 }

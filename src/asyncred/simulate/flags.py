@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncred.arguments import locally, typed
-from asyncred.config import integer, number
+from asyncred.checks import integer, number
 
 Kinds = Any
 """What argparse adds commands to."""

@@ -1,0 +1,132 @@
+"""Checks of single values that users give: the value, or a ValueError of what was expected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LARGEST = 1e12
+"""No number that a user gives may be larger."""
+
+
+def number(
+    expected: str, *, low: float = 0.0, open_low: bool = False, infinite: bool = False
+) -> Callable[[Any], float]:
+    """A check: a real number of at least ``low`` (more than it with ``open_low``)."""
+
+    def check(value: Any) -> float:
+        try:
+            found = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            found = math.nan
+        if math.isnan(found) or found < low or (open_low and found == low):
+            raise ValueError(expected)
+        if found > LARGEST and not (infinite and math.isinf(found)):
+            raise ValueError(f"{expected}, at most {LARGEST:g}")
+        return found
+
+    return check
+
+
+def integer(expected: str, *, low: int = 0, large: bool = False) -> Callable[[Any], int]:
+    """A check: an integer of at least ``low``, past 2^31 only if ``large``."""
+
+    def check(value: Any) -> int:
+        try:
+            found = low - 1 if isinstance(value, (bool, float)) else int(value)
+        except (TypeError, ValueError):
+            found = low - 1
+        if found < low:
+            raise ValueError(expected)
+        if found > 2**31 - 1 and not large:
+            raise ValueError(f"{expected}, below 2^31")
+        return found
+
+    return check
+
+
+noise_level = number("a number > 0, in units of 1/255", open_low=True)
+"""A check: ``--sigma``."""
+
+
+def images(value: Any) -> tuple[int, int]:
+    """A check: one image of a stack, K, or some, A:B, B excluded, counted from 0."""
+    try:
+        found = value.split(":") if isinstance(value, str) else value
+        if isinstance(found, (bool, float)):
+            raise TypeError
+        parts = [int(part) for part in (found if isinstance(found, list) else [found])]
+        first, end = (parts[0], parts[0] + 1) if len(parts) == 1 else parts
+    except (TypeError, ValueError):
+        first, end = -1, 0
+    if not 0 <= first < end:
+        raise ValueError("K or A:B with 0 <= A < B, B excluded")
+    return first, end
+
+
+def choice(*names: str) -> Callable[[Any], str]:
+    """A check: one of some names."""
+
+    def check(value: Any) -> str:
+        if value not in names:
+            raise ValueError(" or ".join(names))
+        return str(value)
+
+    return check
+
+
+def path(value: Any) -> Path:
+    """A check: a file name."""
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise ValueError("a file name")
+    return Path(value)
+
+
+def text(value: Any) -> str:
+    """A check: a name or a file."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("a name or a file")
+    return value
+
+
+def flag(value: Any) -> bool:
+    """A check: true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def step(value: Any) -> str | float:
+    """A check: ``--step``."""
+    if value in ("safe", "adaptive"):
+        return str(value)
+    return number("safe, adaptive or a number > 0", open_low=True)(value)
+
+
+def value_range(value: Any) -> tuple[float, float]:
+    """A check: LOW:HIGH."""
+    try:
+        low, high = value.split(":") if isinstance(value, str) else value
+        found = float(low), float(high)
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError("LOW:HIGH, such as 0:255") from None
+    if not (found[0] < found[1] and all(map(math.isfinite, found))):
+        raise ValueError("LOW:HIGH with LOW < HIGH, both finite")
+    return found
+
+
+def slow(value: Any) -> tuple[tuple[int, float], ...]:
+    """A check: ``--slow``."""
+    expected = "RANK:FACTOR with FACTOR >= 1, such as 1:4"
+    found = []
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        try:
+            rank, factor = item.split(":")
+            found.append((int(rank), float(factor)))
+        except (AttributeError, ValueError):
+            raise ValueError(expected) from None
+        if found[-1][0] < 0 or not 1 <= found[-1][1] < math.inf:
+            raise ValueError(expected)
+    return tuple(found)
