@@ -9,6 +9,7 @@ import h5py
 
 from asyncred.problem import Asked, read_problem, write_cartesian_mri
 from asyncred.simulate.mri import random_columns, simulate_mri
+from asyncred.simulate.truth import Scene
 
 SHAPE, COILS = (12, 10), 3
 
@@ -82,7 +83,7 @@ def test_the_model_gives_the_measurements(tmp_path):
     """The sum over the blocks of A_i conj(P_i) x_i is y, without noise."""
     path = tmp_path / "exact.h5"
     flags = {"coils": 4, "acceleration": 3.0, "center_fraction": 0.2, "noise_snr": 200.0}
-    simulate_mri(path, image="camera", size=48, block=16, seed=3, overwrite=False, **flags)
+    simulate_mri(Scene(path, "camera", 48, 16, 3, False), **flags)
     problem = read_problem(path)
     data, grid = problem.data, problem.grid
     A, P = data.model(list(range(9)), threads=1), data.phases(list(range(9)))

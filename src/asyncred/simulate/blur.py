@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncred.files import check_writable
 from asyncred.operators.convolution import blur, gaussian_kernel
 from asyncred.problem import write_convolution
 from asyncred.simulate.noise import noisy
-from asyncred.simulate.truth import load_truth
+from asyncred.simulate.truth import Scene
 
 Array = NDArray[np.float32]
 
@@ -21,31 +20,25 @@ SPREAD = 3
 
 
 def simulate_blur(
-    path: Path,
+    scene: Scene,
     *,
-    image: str,
-    size: int | None,
-    block: int,
     sigma: float,
     kernel: Path | None,
     noise: float,
-    seed: int,
-    overwrite: bool,
 ) -> str:
     """Write a deblurring problem; what was written, in a line. Raises ValueError on bad arguments.
 
     ``kernel`` is an .npy file, or None for a Gaussian of ``sigma`` pixels; ``noise`` the standard
     deviation of y's in units of 1/255.
     """
-    check_writable(path, overwrite=overwrite)
-    truth = load_truth(image, size, block)
+    truth = scene.truth()
     k = gaussian(sigma) if kernel is None else _load_kernel(kernel)
-    y = noisy(blur(truth, k), noise, np.random.default_rng(seed))
-    write_convolution(path, truth, y, block=(block, block), kernel=k)
+    y = noisy(blur(truth, k), noise, np.random.default_rng(scene.seed))
+    write_convolution(scene.path, truth, y, block=scene.blocks, kernel=k)
     what = f"a Gaussian of {sigma:g} pixels" if kernel is None else str(kernel)
-    return (
-        f"wrote {path}: {truth.shape[0]}x{truth.shape[1]} image, blocks of {block}x{block}, "
-        f"{what} as a kernel of {k.shape[0]}x{k.shape[1]}, noise of {noise:g}/255"
+    return scene.written(
+        truth.shape,
+        f"{what} as a kernel of {k.shape[0]}x{k.shape[1]}, noise of {noise:g}/255",
     )
 
 

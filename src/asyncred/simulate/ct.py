@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 
-from asyncred.files import check_writable
 from asyncred.grid import BlockGrid
 from asyncred.operators import ParallelBeam
 from asyncred.problem import write_parallel_beam
-from asyncred.simulate.truth import load_truth
+from asyncred.simulate.truth import Scene
 
 
 def simulate_ct(
-    path: Path,
+    scene: Scene,
     *,
-    image: str,
-    size: int | None,
-    block: int,
     views: int,
     photons: float,
     attenuation: float,
-    seed: int,
-    overwrite: bool,
 ) -> str:
     """Write a tomography problem; what was written, in a line. Raises ValueError on bad arguments.
 
@@ -33,8 +26,7 @@ def simulate_ct(
     logarithm of their loss. The image, 0 to 1, is scaled so that the strongest ray loses exp of
     ``attenuation``.
     """
-    check_writable(path, overwrite=overwrite)
-    truth = load_truth(image, size, block)
+    truth = scene.truth()
     angles = np.arange(views) * 180 / views
     bins = math.ceil(math.hypot(*truth.shape)) + 2
     A = ParallelBeam(BlockGrid(truth.shape, truth.shape), np.radians(angles), bins, threads=1)
@@ -43,17 +35,17 @@ def simulate_ct(
     for v in range(views):
         exact[v, first[v] : first[v] + integrals.shape[1]] = integrals[v]
     pixel = attenuation / exact.max() if exact.max() > 0 else 1.0
-    counts = np.random.default_rng(seed).poisson(photons * np.exp(-pixel * exact))
+    counts = np.random.default_rng(scene.seed).poisson(photons * np.exp(-pixel * exact))
     y = -np.log(np.maximum(counts, 1) / photons)
     write_parallel_beam(
-        path,
+        scene.path,
         truth,
         y.astype(np.float32),
-        block=(block, block),
+        block=scene.blocks,
         angles=angles,
         pixel=float(pixel),
     )
-    return (
-        f"wrote {path}: {truth.shape[0]}x{truth.shape[1]} image, blocks of {block}x{block}, "
-        f"{views} views of {bins} bins, {photons:g} photons a bin"
+    return scene.written(
+        truth.shape,
+        f"{views} views of {bins} bins, {photons:g} photons a bin",
     )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncred.arguments import locally, typed
 from asyncred.checks import integer, number
+
+if TYPE_CHECKING:
+    from asyncred.simulate.truth import Scene
 
 Kinds = Any
 """What argparse adds commands to."""
@@ -31,10 +35,10 @@ def _add_cs(kinds: Kinds) -> None:
     cs.add_argument("--store-matrix", action="store_true", help="put A itself into the file")
 
 
-def _cs(**values: Any) -> str:
+def _cs(scene: Scene, **values: Any) -> str:
     from asyncred.simulate.cs import simulate_cs
 
-    return simulate_cs(**values)
+    return simulate_cs(scene, **values)
 
 
 def _add_ct(kinds: Kinds) -> None:
@@ -49,10 +53,10 @@ def _add_ct(kinds: Kinds) -> None:
     )
 
 
-def _ct(**values: Any) -> str:
+def _ct(scene: Scene, **values: Any) -> str:
     from asyncred.simulate.ct import simulate_ct
 
-    return simulate_ct(**values)
+    return simulate_ct(scene, **values)
 
 
 def _add_mri(kinds: Kinds) -> None:
@@ -73,10 +77,10 @@ def _add_mri(kinds: Kinds) -> None:
     mri.add_argument("--noise-snr", type=_decibel, default=30.0, help="of y, in dB (30)")
 
 
-def _mri(**values: Any) -> str:
+def _mri(scene: Scene, **values: Any) -> str:
     from asyncred.simulate.mri import simulate_mri
 
-    return simulate_mri(**values)
+    return simulate_mri(scene, **values)
 
 
 def _add_blur(kinds: Kinds) -> None:
@@ -86,10 +90,10 @@ def _add_blur(kinds: Kinds) -> None:
     _add_noise(blur, 2)
 
 
-def _blur(**values: Any) -> str:
+def _blur(scene: Scene, **values: Any) -> str:
     from asyncred.simulate.blur import simulate_blur
 
-    return simulate_blur(**values)
+    return simulate_blur(scene, **values)
 
 
 def _add_inpaint(kinds: Kinds) -> None:
@@ -98,10 +102,10 @@ def _add_inpaint(kinds: Kinds) -> None:
     _add_noise(inpaint, 5)
 
 
-def _inpaint(**values: Any) -> str:
+def _inpaint(scene: Scene, **values: Any) -> str:
     from asyncred.simulate.inpaint import simulate_inpaint
 
-    return simulate_inpaint(**values)
+    return simulate_inpaint(scene, **values)
 
 
 def _add_sr(kinds: Kinds) -> None:
@@ -111,10 +115,10 @@ def _add_sr(kinds: Kinds) -> None:
     _add_noise(sr, 2)
 
 
-def _sr(**values: Any) -> str:
+def _sr(scene: Scene, **values: Any) -> str:
     from asyncred.simulate.sr import simulate_sr
 
-    return simulate_sr(**values)
+    return simulate_sr(scene, **values)
 
 
 def _add_noise(kind: argparse.ArgumentParser, default: float) -> None:
@@ -125,7 +129,7 @@ def _add_noise(kind: argparse.ArgumentParser, default: float) -> None:
 def _add_kind(
     kinds: Kinds, name: str, text: str, simulate: Callable[..., str]
 ) -> argparse.ArgumentParser:
-    """A kind with the flags that all have; ``simulate`` is called with all flags by name."""
+    """A kind with the flags that make a scene; ``simulate`` is called with it, and the others."""
     kind: argparse.ArgumentParser = kinds.add_parser(name, help=text)
     kind.add_argument("path", metavar="OUT.h5", type=Path)
     kind.add_argument("--image", default="camera", help="picture, .npy file or camera (shipped)")
@@ -135,8 +139,11 @@ def _add_kind(
     kind.add_argument("--overwrite", action="store_true", help="replace an earlier file")
 
     def command(options: argparse.Namespace) -> int:
+        from asyncred.simulate.truth import Scene
+
         values = {k: v for k, v in vars(options).items() if k != "command"}
-        return locally(lambda: simulate(**values))
+        scene = Scene(**{field.name: values.pop(field.name) for field in fields(Scene)})
+        return locally(lambda: simulate(scene, **values))
 
     kind.set_defaults(command=command)
     return kind

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncred.files import check_writable
 from asyncred.grid import BlockGrid
 from asyncred.operators import CartesianMri
 from asyncred.problem import write_cartesian_mri
-from asyncred.simulate.truth import load_truth
+from asyncred.simulate.truth import Scene
 
 PHASE = np.pi / 2
 """Largest phase of the image, in either direction."""
@@ -23,17 +20,12 @@ Complex = NDArray[np.complex64]
 
 
 def simulate_mri(
-    path: Path,
+    scene: Scene,
     *,
-    image: str,
-    size: int | None,
-    block: int,
     coils: int,
     acceleration: float,
     center_fraction: float,
     noise_snr: float,
-    seed: int,
-    overwrite: bool,
 ) -> str:
     """Write an MRI problem; what was written, in a line. Raises ValueError on bad arguments.
 
@@ -41,9 +33,8 @@ def simulate_mri(
     ``acceleration`` columns of k-space is sampled: the central ones, ``center_fraction`` of all,
     and others at random. ``noise_snr`` is that of the samples, in dB.
     """
-    check_writable(path, overwrite=overwrite)
-    rng = np.random.default_rng(seed)
-    magnitude = load_truth(image, size, block)
+    rng = np.random.default_rng(scene.seed)
+    magnitude = scene.truth()
     grid = BlockGrid(magnitude.shape, magnitude.shape)
     columns = random_columns(magnitude.shape[1], acceleration, center_fraction, rng)
     mask = np.broadcast_to(columns, magnitude.shape).copy()
@@ -54,11 +45,11 @@ def simulate_mri(
     noise *= np.float32(np.linalg.norm(exact) / np.linalg.norm(noise) * 10 ** (-noise_snr / 20))
     y = np.zeros(s.shape, np.complex64)
     y[:, mask] = (exact + noise).view(np.complex64)
-    write_cartesian_mri(path, truth, y, block=(block, block), mask=mask, coils=s)
-    return (
-        f"wrote {path}: {truth.shape[0]}x{truth.shape[1]} image, blocks of {block}x{block}, "
+    write_cartesian_mri(scene.path, truth, y, block=scene.blocks, mask=mask, coils=s)
+    return scene.written(
+        truth.shape,
         f"{coils} coils, {columns.sum()} of {columns.size} columns of k-space, noise at "
-        f"{noise_snr:g} dB"
+        f"{noise_snr:g} dB",
     )
 
 
