@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 
 import numpy as np
@@ -14,17 +13,11 @@ from asyncred.checkpoint import previous, read_past
 from asyncred.metrics import snr
 from asyncred.problem import read_problem
 from asyncred.result import read_result
+from commands import ASYNCRED, simulate
 from launch import end, find_mpirun, mpirun, ranks_of, start
 
-ASYNCRED = (sys.executable, "-m", "asyncred")
 TV = ("--denoiser", "tv", "--sigma", "5")
 pytestmark = pytest.mark.ranks
-
-
-def simulate(kind, path, *flags):
-    done = mpirun(1, *ASYNCRED, "simulate", kind, path, *flags, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """A tomograph written out as a sparse matrix, run: the same image from every method."""
 
-import sys
-
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
@@ -11,10 +9,9 @@ from asyncred.images import load_image
 from asyncred.metrics import snr
 from asyncred.operators import ParallelBeam
 from asyncred.problem import read_problem, write_matrix
-from asyncred.result import read_result
+from commands import ASYNCRED, reconstruct
 from launch import mpirun
 
-ASYNCRED = (sys.executable, "-m", "asyncred")
 FLAGS = ["--denoiser", "tv", "--sigma", "5", "--threads", "1", "--refresh", "20"]
 SIZE, VIEWS, BINS = 48, 24, 70
 
@@ -46,14 +43,6 @@ def problem(tmp_path_factory, tomograph):
     return path
 
 
-def reconstruct(problem, ranks, *flags):
-    output = problem.with_name("result.h5")
-    command = ["run", problem, "-o", output, "--overwrite", *FLAGS, *flags]
-    done = mpirun(ranks, *ASYNCRED, *command, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return read_result(output)
-
-
 def test_blocks_add_up_to_the_tomograph(problem, tomograph):
     found = read_problem(problem)
     A, blocks = found.data.model(list(range(9)), threads=1), range(9)
@@ -75,13 +64,13 @@ def test_check(problem):
 
 @pytest.mark.ranks
 def test_all_methods_agree(problem):
-    serial = reconstruct(problem, 1, "--method", "gm", "--epochs", "150")
+    serial = reconstruct(problem, 1, *FLAGS, "--method", "gm", "--epochs", "150")
     assert snr(serial.truth, serial.image) > snr(serial.truth, serial.start) + 5
     assert serial.provenance["parameters"]["tau"] == 0.1
     whole = ["--epochs", "120"]
     minibatch = ["--minibatch", "140", "--decay", "100", "--epochs", "250"]
     for ranks, flags in ((1, whole), (2, whole), (4, whole), (2, minibatch)):
-        found = reconstruct(problem, ranks, *flags)
+        found = reconstruct(problem, ranks, *FLAGS, *flags)
         assert snr(serial.image, found.image) > 35, (ranks, flags)
         drift = found.provenance["residual_drift"]
         assert len(drift) >= 3 and max(drift) < 1e-5, drift

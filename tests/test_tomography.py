@@ -1,16 +1,13 @@
 """Tomography from the command line: simulate, run, and the same image from every method."""
 
-import sys
-
 import numpy as np
 import pytest
 
 from asyncred.metrics import snr
 from asyncred.problem import read_problem
-from asyncred.result import read_result
+from commands import ASYNCRED, reconstruct, simulate
 from launch import mpirun
 
-ASYNCRED = (sys.executable, "-m", "asyncred")
 FLAGS = ["--denoiser", "tv", "--sigma", "5", "--tau", "0.1", "--epochs", "60", "--refresh", "25"]
 
 
@@ -18,17 +15,7 @@ FLAGS = ["--denoiser", "tv", "--sigma", "5", "--tau", "0.1", "--epochs", "60", "
 def problem(tmp_path_factory):
     path = tmp_path_factory.mktemp("ct") / "problem.h5"
     flags = ["--size", "96", "--block", "32", "--views", "40", "--seed", "2"]
-    done = mpirun(1, *ASYNCRED, "simulate", "ct", path, *flags, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return path
-
-
-def reconstruct(problem, ranks, *flags):
-    output = problem.with_name("result.h5")
-    command = ["run", problem, "-o", output, "--overwrite", *FLAGS, *flags]
-    done = mpirun(ranks, *ASYNCRED, *command, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return read_result(output)
+    return simulate("ct", path, *flags)
 
 
 def test_simulated_measurements_are_line_integrals(problem):
@@ -42,10 +29,10 @@ def test_simulated_measurements_are_line_integrals(problem):
 
 @pytest.mark.ranks
 def test_all_methods_agree(problem):
-    serial = reconstruct(problem, 1, "--method", "gm", "--epochs", "150")
+    serial = reconstruct(problem, 1, *FLAGS, "--method", "gm", "--epochs", "150")
     assert snr(serial.truth, serial.image) > snr(serial.truth, serial.start) + 0.5
     for ranks, method in ((1, "async"), (2, "async"), (4, "async"), (2, "sync"), (1, "bc")):
-        found = reconstruct(problem, ranks, "--method", method, "--epochs", "75")
+        found = reconstruct(problem, ranks, *FLAGS, "--method", method, "--epochs", "75")
         assert snr(serial.image, found.image) > 35, (ranks, method)
         assert found.per_block.sum() >= 75 * 9
         drift = found.provenance["residual_drift"]
@@ -54,10 +41,10 @@ def test_all_methods_agree(problem):
 
 @pytest.mark.ranks
 def test_a_start_from_a_result_goes_on(problem):
-    first = reconstruct(problem, 2, "--epochs", "20")
+    first = reconstruct(problem, 2, *FLAGS, "--epochs", "20")
     kept = problem.with_name("first.h5")
     kept.write_bytes(first.path.read_bytes())
-    second = reconstruct(problem, 2, "--epochs", "20", "--start", str(kept))
+    second = reconstruct(problem, 2, *FLAGS, "--epochs", "20", "--start", str(kept))
     np.testing.assert_array_equal(second.start, first.image)
 
 

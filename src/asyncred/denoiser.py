@@ -9,6 +9,7 @@ block i of ``D(x)`` to rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -150,20 +151,9 @@ def inspect_denoiser(
     batch, conditional = _check_signature(path, session)
     low, high = value_range or stated_numbers(path, metadata, "asyncred.range", 2) or (0.0, 1.0)
     level, levels = read_levels(path, metadata, conditional, sigma)
-    try:
-        field, known = receptive_field(graph), True
-    except UnboundedReceptiveFieldError as error:
-        if halo is None:
-            raise ValueError(
-                f"{path}: no bound on the receptive field ({error}); --halo N sets one, inexactly"
-            ) from None
-        field, known = ReceptiveField(halo, 1), False
+    field, known = _field(path, graph, halo)
     if output == "auto":
-        output = metadata.get("asyncred.output", "auto")
-        if output not in ("auto", "image", "noise"):
-            raise ValueError(
-                f"{path}: metadata asyncred.output is {output!r}, expected image or noise"
-            )
+        output = _stated_output(path, metadata)
     parameters = sum(int(np.prod(item.dims)) for item in graph.graph.initializer)
     model = DenoiserModel(
         path,
@@ -180,6 +170,26 @@ def inspect_denoiser(
     )
     model = replace(model, output=_try_out(model))
     return model if halo is None else model.with_halo(halo)
+
+
+def _field(path: Path, graph: onnx.ModelProto, halo: int | None) -> tuple[ReceptiveField, bool]:
+    """The receptive field, by the graph (True) or else by ``halo``. Raises ValueError."""
+    try:
+        return receptive_field(graph), True
+    except UnboundedReceptiveFieldError as error:
+        if halo is None:
+            raise ValueError(
+                f"{path}: no bound on the receptive field ({error}); --halo N sets one, inexactly"
+            ) from None
+        return ReceptiveField(halo, 1), False
+
+
+def _stated_output(path: Path, metadata: Mapping[str, str]) -> str:
+    """What the file says that it returns, auto where it says nothing. Raises ValueError."""
+    output = metadata.get("asyncred.output", "auto")
+    if output not in ("auto", "image", "noise"):
+        raise ValueError(f"{path}: metadata asyncred.output is {output!r}, expected image or noise")
+    return output
 
 
 def halo_error(model: DenoiserModel) -> float:

@@ -1,0 +1,27 @@
+"""Commands of asyncred as people start them, which must succeed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from asyncred.result import Result, read_result
+from launch import mpirun
+
+ASYNCRED = (sys.executable, "-m", "asyncred")
+
+
+def simulate(kind: str, path: Path, *flags: str | Path) -> Path:
+    """Write a problem."""
+    done = mpirun(1, *ASYNCRED, "simulate", kind, path, *flags, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def reconstruct(problem: Path, ranks: int, *flags: str | Path, row: int = 0) -> Result:
+    """Run it, over any earlier result beside it, and read an image."""
+    output = problem.with_name("result.h5")
+    command = ("run", problem, "-o", output, "--overwrite", *flags)
+    done = mpirun(ranks, *ASYNCRED, *command, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return read_result(output, row)
