@@ -16,7 +16,7 @@ from asyncred.denoiser import OnnxDenoiser
 from asyncred.job import Setup, make_job
 from asyncred.output import gather_record, open_stack, write_image
 from asyncred.placement import place, spans_hosts
-from asyncred.plan import make_plan, truth_blocks
+from asyncred.plan import Plan, make_plan, truth_blocks
 from asyncred.progress import Progress, Quiet, progress
 from asyncred.provider import find_provider
 from asyncred.reconstruct import reconstruct
@@ -53,9 +53,10 @@ def run(config: RunConfig, everybody: MPI.Intracomm) -> int:
     denoiser = on_all(
         everybody, lambda: OnnxDenoiser(plan.model, threads=threads, provider=provider)
     )
+    draft = on_all(everybody, lambda: _draft(plan, threads))
     if everybody.rank == 0:
         say_start(plan, placement, providers, config, hosts)
-    setup = Setup(config, everybody, comm, plan, placement, term, denoiser, hosts, providers)
+    setup = Setup(config, everybody, comm, plan, placement, term, denoiser, draft, hosts, providers)
     with ExitStack() as stack, Signals() as signals:
         if thread:
             stack.enter_context(ProgressThread(everybody))
@@ -64,6 +65,10 @@ def run(config: RunConfig, everybody: MPI.Intracomm) -> int:
         code = _all_images(setup, queue, _heard_by_all(signals, queue))
     comm.Free()
     return code
+
+
+def _draft(plan: Plan, threads: int) -> OnnxDenoiser | None:
+    return OnnxDenoiser(plan.draft, threads=threads) if plan.draft else None
 
 
 def _heard_by_all(signals: Signals, queue: Queue) -> Callable[[], bool]:
@@ -152,4 +157,4 @@ def _progress_thread(config: RunConfig, comm: MPI.Intracomm) -> bool:
 def _display(setup: Setup, row: int) -> Progress:
     blocks, images = len(setup.plan.problem.grid), len(setup.images)
     title = f"image {row + 1} of {images}  " if images > 1 else ""
-    return progress(setup.config.budget(blocks), blocks, setup.config.max_time, title)
+    return progress(setup.plan.budget, blocks, setup.config.max_time, title)

@@ -1,10 +1,12 @@
 """A run put down on disk, to be taken up again by any number of ranks.
 
-/          attrs format = "asyncred-checkpoint", version = 1, parameters (JSON), input_sha256, image
+/          attrs format = "asyncred-checkpoint", version = 2, parameters (JSON), input_sha256, image
            (which of the problem), block = [bh, bw], ranks, seconds, G0_square
 /x         float32 or complex64 [H, W]
+/velocity  like x: the momentum of each block, where there is one
 /r         float32 [groups, length]: the residual A x - y, where A couples the blocks
 /per_block int64 [b]: updates of each block
+/drafts    int64 [b, 2]: how many of them were drafts, and 1 where these are done (``draft``)
 /delays    int64 [ranks, D]: histogram of each rank's delays
 /history   float64 [S, columns], /drifts float64 [R]
 
@@ -28,14 +30,15 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.draft import Drafts
 from asyncred.files import InPlace, open_hdf5, renamed, reserve
 from asyncred.grid import BlockGrid
 from asyncred.monitor import LONGEST_DELAY, Sample
 from asyncred.operators import Image
 from asyncred.problem.fields import node, string
 
-FORMAT, VERSION = "asyncred-checkpoint", 1
-NAMES = ("x", "r", "per_block", "delays", "history", "drifts")
+FORMAT, VERSION = "asyncred-checkpoint", 2
+NAMES = ("x", "velocity", "r", "per_block", "drafts", "delays", "history", "drifts")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Past:
     """What was done before, of all ranks."""
 
     per_block: NDArray[np.int64]
+    drafts: NDArray[np.int64]
+    """As in the file."""
     delays: NDArray[np.int64]
     history: list[Sample] = field(default_factory=list)
     drifts: list[float] = field(default_factory=list)
@@ -54,7 +59,8 @@ class Past:
     @classmethod
     def nothing(cls, blocks: int) -> Past:
         """Of a run that begins."""
-        return cls(np.zeros(blocks, np.int64), np.zeros(LONGEST_DELAY + 1, np.int64))
+        counts = np.zeros((blocks, 3), np.int64)
+        return cls(counts[:, 0], counts[:, 1:], np.zeros(LONGEST_DELAY + 1, np.int64))
 
     @property
     def updates(self) -> int:
@@ -73,6 +79,7 @@ class Head:
 
     grid: BlockGrid
     dtype: type[np.generic]
+    momentum: bool
     residual: tuple[int, int] | None
     """Groups and length of r."""
     ranks: int
@@ -99,9 +106,12 @@ def lay_out(path: Path, head: Head, past: Past) -> None:
         file["history"] = np.reshape(rows, (-1, len(Sample.names()))).astype(np.float64)
         file["drifts"] = np.array(past.drifts, np.float64)
         reserve(file, "x", head.grid.shape, head.dtype)
+        if head.momentum:
+            reserve(file, "velocity", head.grid.shape, head.dtype, 0)
         if head.residual:
             reserve(file, "r", head.residual, np.float32)
         reserve(file, "per_block", (len(head.grid),), np.int64, 0)
+        reserve(file, "drafts", (len(head.grid), 2), np.int64, 0)
         reserve(file, "delays", (head.ranks, LONGEST_DELAY + 1), np.int64, 0)
 
 
@@ -110,7 +120,9 @@ def write_part(
     rank: int,
     grid: BlockGrid,
     x: Mapping[int, Image],
+    velocity: Mapping[int, Image],
     counts: Mapping[int, int],
+    drafts: Drafts,
     delays: NDArray[np.int64],
     residual: tuple[int, NDArray[np.float32]] | None,
 ) -> None:
@@ -118,7 +130,10 @@ def write_part(
     with InPlace(path, NAMES) as file:
         for i, block in x.items():
             file.put_region("x", (), grid.block(i), block)
+            if i in velocity:
+                file.put_region("velocity", (), grid.block(i), velocity[i])
             file.put("per_block", (i,), np.array(counts.get(i, 0)))
+            file.put("drafts", (i,), np.array(drafts.of(i), np.int64))
         file.put("delays", (rank,), delays)
         if residual and len(residual[1]):
             file.put("r", (residual[0],), residual[1])
@@ -186,6 +201,7 @@ def read_past(
         ]
         return Past(
             counts,
+            file["drafts"][()],
             file["delays"][()].sum(axis=0),
             history,
             file["drifts"][()].tolist(),
@@ -195,13 +211,15 @@ def read_past(
         )
 
 
-def read_blocks(path: Path, grid: BlockGrid, own: list[int]) -> dict[int, Image]:
-    """x of some blocks. Raises ValueError where it is not finite."""
+def read_blocks(path: Path, name: str, grid: BlockGrid, own: list[int]) -> dict[int, Image]:
+    """x or velocity of some blocks; {} without. Raises ValueError where it is not finite."""
     with _open(path) as file:
-        blocks = {i: file["x"][grid.block(i)] for i in own}
+        blocks = {i: file[name][grid.block(i)] for i in own} if name in file else {}
     for i, block in blocks.items():
         if not np.isfinite(block).all():
-            raise ValueError(f"{path}: /x: block {i} holds NaN or Inf, expected finite numbers")
+            raise ValueError(
+                f"{path}: /{name}: block {i} holds NaN or Inf, expected finite numbers"
+            )
     return blocks
 
 

@@ -12,16 +12,22 @@ LARGEST = 1e12
 
 
 def number(
-    expected: str, *, low: float = 0.0, open_low: bool = False, infinite: bool = False
+    expected: str,
+    *,
+    low: float = 0.0,
+    open_low: bool = False,
+    below: float = math.inf,
+    infinite: bool = False,
 ) -> Callable[[Any], float]:
-    """A check: a real number of at least ``low`` (more than it with ``open_low``)."""
+    """A check: a real number from ``low`` (beyond it with ``open_low``) to less than ``below``."""
 
     def check(value: Any) -> float:
         try:
             found = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError, OverflowError):
             found = math.nan
-        if math.isnan(found) or found < low or (open_low and found == low):
+        inside = low < found if open_low else low <= found
+        if not inside or below <= found < math.inf:
             raise ValueError(expected)
         if found > LARGEST and not (infinite and math.isinf(found)):
             raise ValueError(f"{expected}, at most {LARGEST:g}")

@@ -31,7 +31,12 @@ STARTS = (
 )
 """Or a file; which of them, the kind of problem says."""
 
-EPOCHS = 400
+EPOCHS = {"gradient": 400, "proximal": 40}
+"""Of a run that is told no budget, by its update."""
+
+INNER = 3
+"""Steps of conjugate gradients of a proximal update."""
+
 ONE_RUN_ONLY = ("resume", "overwrite", "slow", "ranks_per_image")
 """What a resumed run does not take over from the one that was cut."""
 
@@ -64,14 +69,22 @@ class RunConfig:
     center: float | None = None
     tau: float | None = None
     """None: what suits the kind of problem."""
-    update: str = "gradient"
+    update: str = "auto"
     mu: float | None = None
     """Of the proximal update; None: from tau and what is known of the denoiser."""
-    inner: int = 3
+    momentum: float | None = None
+    """Of the proximal update; None: from what is known of the denoiser."""
+    inner: int = INNER
+    factors: Path | None = None
+    """Where those of A are kept; None: the proximal update goes by conjugate gradients."""
+    continuation: float = 0.0
+    """Epochs in which the denoiser becomes what it is."""
+    draft: str = "auto"
     method: str = "async"
     minibatch: int | None = None
     updates: int | None = None
-    epochs: float = EPOCHS
+    epochs: float | None = None
+    """None: what suits the update."""
     tol: float = 0.0
     tol_distance: float = 0.0
     max_time: float = math.inf
@@ -116,9 +129,12 @@ class RunConfig:
             raise InputError(f"no {' and no '.join(missing)} file given")
         return cls(**checked)
 
-    def budget(self, blocks: int) -> int:
-        """Block updates of the whole run."""
-        return self.updates if self.updates is not None else math.ceil(self.epochs * blocks)
+    def budget(self, blocks: int, update: str) -> int:
+        """Block updates of the whole run, by the gradient or the proximal update."""
+        if self.updates is not None:
+            return self.updates
+        epochs = EPOCHS[update] if self.epochs is None else self.epochs
+        return math.ceil(epochs * blocks)
 
     @property
     def checkpoint_file(self) -> Path | None:
@@ -208,9 +224,13 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "block": checks.integer("an integer >= 1", low=1),
     "center": checks.number("a bin", low=-checks.LARGEST),
     "tau": checks.number("a number >= 0"),
-    "update": checks.choice("gradient", "proximal"),
+    "update": checks.choice("auto", "gradient", "proximal"),
     "mu": checks.number("a number > 0", open_low=True),
+    "momentum": checks.number("a number >= 0 and < 1", below=1),
     "inner": checks.integer("an integer >= 1", low=1),
+    "factors": checks.path,
+    "continuation": checks.number("epochs >= 0"),
+    "draft": checks.text,
     "method": checks.choice(*METHODS),
     "minibatch": checks.integer("an integer >= 1", low=1),
     "updates": checks.integer("an integer >= 1", low=1, large=True),

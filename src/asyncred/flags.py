@@ -25,9 +25,16 @@ RUN_FLAGS: dict[str, str] = {
     "halo": "pixels around a block, where the graph gives no bound",
     "tau": "weight of the denoiser (cs 0.8, inpaint 0.5, MRI 0.2, superresolution 0.05, else 0.1)",
     "method": f"{', '.join(METHODS)} (async)",
-    "update": "gradient (the paper's) or proximal: G_i preconditioned by A_i^T A_i + mu (gradient)",
-    "mu": "of the proximal update (tau where the denoiser is proven nonexpansive, else 0.4 tau)",
+    "update": "gradient (the paper's), proximal: G_i preconditioned by A_i^T A_i + mu, or auto: "
+    "proximal where it is faster, and what else is asked for allows it (auto)",
+    "mu": "of the proximal update (tau where the denoiser is proven nonexpansive, else 0.5 tau)",
+    "momentum": "of the proximal update (0 where the denoiser is proven nonexpansive, else 0.3)",
     "inner": "steps of conjugate gradients of a proximal update (3)",
+    "factors": "file to keep the factors of a dense A in, made where it is missing: with them a "
+    "proximal update costs what a gradient does, in all runs with the same A, tau and mu",
+    "continuation": "epochs of denoising that is strong at first: D(k x) / k, k from 0.1 to 1 (0)",
+    "draft": "cheaper denoiser for the first, large steps, none, or auto: with the proximal update "
+    "the 8-bit twin of a shipped one, where this CPU is fast at it (auto)",
     "minibatch": "measurements per update and block (all)",
     "updates": "budget of block updates",
     "epochs": "budget in epochs, of one update a block each (400)",
@@ -39,7 +46,8 @@ RUN_FLAGS: dict[str, str] = {
     "order": "epoch or uniform (epoch)",
     "seed": "of block order and minibatches (0)",
     "start": "zero, adjoint (A^T y), centered (A^T y about a constant), fbp (filtered "
-    "backprojection), zero-filled, measured, interpolated, or an HDF5 file (what suits the kind)",
+    "backprojection), zero-filled, measured, interpolated, tv (every block alone, by total "
+    "variation), or an HDF5 file (what suits the kind and the update)",
     "refresh": "epochs between exact renewals of A x - y where A couples all blocks, 0 never (50)",
     "images": "K or A:B: which images of a stack, from 0, B excluded (all)",
     "range": "LOW:HIGH, the image's values for black and white (the file's, or from the start)",

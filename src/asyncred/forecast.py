@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asyncred.config import EPOCHS
+from asyncred.config import EPOCHS, INNER
 from asyncred.denoiser import Denoiser, DenoiserModel, OnnxDenoiser
 from asyncred.footprint import process_bytes
 from asyncred.grid import BlockGrid, region_shape
@@ -166,17 +166,20 @@ def time_lines(job: Job, cost: Cost) -> list[str]:
     largest = math.prod(largest_window(grid, model))
     D = cost.denoiser * sum(map(math.prod, windows)) / largest
     A = cost.gradient * sum(map(math.prod, blocks)) / math.prod(grid.block_shape)
-    epoch, images = (D + A) / job.ranks, len(job.problem.images)
+    proximal = job.problem.data.proximal and job.minibatch is None
+    update, terms = ("proximal", 1 + INNER) if proximal else ("gradient", 1)
+    words = f" ({terms} of these an update, which is the proximal one)" if proximal else ""
+    epoch, images, epochs = (D + terms * A) / job.ranks, len(job.problem.images), EPOCHS[update]
     lines = [
         f"time, the quickest of {TRIES} tries here, 1 thread a rank: "
-        f"{1e3 * (cost.denoiser + cost.gradient):.3g} ms an update (denoiser "
-        f"{1e3 * cost.denoiser:.3g}, data {1e3 * cost.gradient:.3g}), "
+        f"{1e3 * (cost.denoiser + terms * cost.gradient):.3g} ms an update (denoiser "
+        f"{1e3 * cost.denoiser:.3g}, data {1e3 * cost.gradient:.3g}{words}), "
         f"{_duration(epoch)} an epoch on {job.ranks} rank(s)",
-        f"  {_duration(EPOCHS * epoch)} for the default of {EPOCHS} epochs, without start-up and "
+        f"  {_duration(epochs * epoch)} for the default of {epochs} epochs, without start-up and "
         "exchange; --tol ends earlier",
     ]
     if images > 1:
-        lines[1] += f"; {_duration(images * EPOCHS * epoch)} for {images} images"
+        lines[1] += f"; {_duration(images * epochs * epoch)} for {images} images"
     return lines
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,16 @@ from mpi4py import MPI
 from asyncred.checkpoint import Past, read_blocks, read_past, read_residual
 from asyncred.collective import on_all, on_root
 from asyncred.config import RunConfig
+from asyncred.continuation import Continued
 from asyncred.denoiser import Denoiser
+from asyncred.draft import DraftedRed, Drafts
 from asyncred.instrument import SlowedRed, TimedDenoiser, TimedOperator, Times
+from asyncred.momentum import HeavyBallRed, Velocity
 from asyncred.operators import Image, Operator
 from asyncred.placement import Placement
 from asyncred.plan import Plan, checkpoint_of, truth_blocks
 from asyncred.provider import Provider
-from asyncred.proximal import ProximalRed
+from asyncred.proximal import FactoredRed, ProximalRed
 from asyncred.red import RedOperator
 from asyncred.terms import CoupledTerm, ImageTerm, LocalTerm
 from asyncred.values import Parts, Ranged, range_of, sample, without_phases
@@ -37,6 +40,8 @@ class Setup:
     placement: Placement
     term: LocalTerm | CoupledTerm
     denoiser: Denoiser
+    draft: Denoiser | None
+    """A cheaper one for large steps."""
     hosts: list[str]
     """Of all ranks."""
     providers: list[Provider]
@@ -60,6 +65,9 @@ class Job:
     """Which image of the problem."""
     term: ImageTerm
     D: Denoiser
+    """Of gray pictures in [0, 1]."""
+    draft: Denoiser | None
+    """A cheaper one for large steps."""
     truth: Mapping[int, Image]
     shades: tuple[float, float]
     """The image's values for black and white."""
@@ -69,6 +77,8 @@ class Job:
     """What was done before the run was cut."""
     resumed: Mapping[int, Image] | None = None
     """The own blocks where it was cut."""
+    velocity: Mapping[int, Image] = field(default_factory=dict)
+    """Their momentum there."""
     checkpoint: Path | None = None
     """Where to put it down."""
 
@@ -77,21 +87,38 @@ class Job:
         """The blocks of this rank."""
         return self.placement.own
 
-    @property
-    def budget(self) -> int:
-        """Block updates of the whole run."""
-        return self.config.budget(len(self.plan.problem.grid))
+    def dressed(self, D: Denoiser) -> Denoiser:
+        """A denoiser of gray pictures in [0, 1] for images of this one's values."""
+        D = D if self.shades == (0.0, 1.0) else Ranged(D, *self.shades)
+        return Parts(D) if np.dtype(self.plan.problem.data.dtype).kind == "c" else D
 
     def operator(self, A: Operator, D: Denoiser) -> RedOperator:
-        """G, or the direction of the proximal update in its place."""
+        """G with a dressed denoiser, or the direction of the proximal update in its place."""
         grid, tau, mu = self.plan.problem.grid, self.plan.tau, self.plan.mu
         if mu is None:
             return RedOperator(grid, A, D, tau=tau)
+        if self.plan.factors is not None:
+            return FactoredRed(grid, A, D, tau=tau, mu=mu)
         return ProximalRed(grid, A, D, tau=tau, mu=mu, steps=self.config.inner)
 
-    def timed_operator(self, times: Times) -> RedOperator:
-        """The same, its time counted, and slowed where that was asked for on this rank."""
-        G = self.operator(TimedOperator(self.term.A, times), TimedDenoiser(self.D, times))
+    def timed_operator(
+        self, times: Times, drafts: Drafts, velocity: Velocity, epoch: Callable[[], float]
+    ) -> RedOperator:
+        """What the algorithm iterates: the same, its time counted, with all that was asked for.
+
+        That is drafts, the continuation by ``epoch``, momentum, and slowness of this rank.
+        """
+        A, length = TimedOperator(self.term.A, times), self.config.continuation
+
+        def timed(D: Denoiser) -> RedOperator:
+            D = Continued(D, epoch, length) if length else D
+            return self.operator(A, TimedDenoiser(self.dressed(D), times))
+
+        G = timed(self.D)
+        if self.draft is not None:
+            G = DraftedRed(G, timed(self.draft), drafts)
+        if self.plan.momentum:
+            G = HeavyBallRed(G, beta=self.plan.momentum, velocity=velocity)
         factor = dict(self.config.slow).get(self.comm.rank, 1.0)
         return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
 
@@ -108,9 +135,6 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
             [sample(block, len(plan.problem.grid)) for block in term.x0.values()]
         )
         shades = range_of(np.concatenate([part for parts in samples for part in parts]))
-    D: Denoiser = setup.denoiser if shades == (0.0, 1.0) else Ranged(setup.denoiser, *shades)
-    if np.dtype(plan.problem.data.dtype).kind == "c":
-        D = Parts(D)
     job = Job(
         config,
         comm,
@@ -118,7 +142,8 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
         setup.placement,
         index,
         term,
-        D,
+        setup.denoiser,
+        setup.draft,
         truth,
         shades,
         seconds,
@@ -142,10 +167,11 @@ def _resumed(job: Job, path: Path) -> Job:
             dtype=problem.data.dtype,
         ),
     )
-    blocks = on_all(comm, lambda: read_blocks(path, problem.grid, job.own))
+    blocks = on_all(comm, lambda: read_blocks(path, "x", problem.grid, job.own))
+    velocity = on_all(comm, lambda: read_blocks(path, "velocity", problem.grid, job.own))
     coupling = job.term.coupling
     if coupling and past.ranks == comm.size == 1:
         coupling.restore(on_all(comm, lambda: read_residual(path, range(problem.data.groups))))
     elif coupling:
         coupling.refresh(blocks)
-    return replace(job, past=past, resumed=blocks)
+    return replace(job, past=past, resumed=blocks, velocity=velocity)

@@ -27,7 +27,8 @@ def open_stack(setup: Setup) -> None:
     config, grid = setup.config, setup.plan.problem.grid
     if config.resume is None or not config.output.exists():
         coupled = isinstance(setup.term, CoupledTerm)
-        drifts = len(legs(config, len(grid), coupled=coupled)) if coupled else 0
+        renewals = legs(setup.plan.budget, config.refresh, len(grid), coupled=coupled)
+        drifts = len(renewals) if coupled else 0
         create_result(config.output, _layout(setup, SAMPLES, drifts))
 
 
@@ -37,13 +38,16 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
     counts = np.zeros(len(setup.plan.problem.grid), np.int64)
     for i, count in monitor.counts.items():
         counts[i] = count
-    per_block, delays = np.zeros_like(counts), np.zeros_like(monitor.delays)
+    drafted = np.array([outcome.drafts.of(i)[0] for i in range(counts.size)])
+    per_block, drafts, delays = (np.zeros_like(part) for part in (counts, counts, monitor.delays))
     comm.Reduce(counts, per_block)
+    comm.Reduce(drafted, drafts)
     comm.Reduce(monitor.delays, delays)
     delays += job.past.delays
     return Record(
         monitor.history,
         per_block,
+        drafts,
         setup.placement.owner,
         np.array(comm.gather(int(counts.sum())) or []),
         delays,
@@ -52,6 +56,7 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
         outcome.reason.name.lower(),
         job.shades,
         outcome.drifts,
+        min(comm.gather(outcome.relaxation) or [outcome.relaxation]),
     )
 
 
@@ -65,6 +70,10 @@ def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
             "sigma": plan.model.level,
             "start": plan.start,
             "tau": plan.tau,
+            "update": "gradient" if plan.mu is None else "proximal",
+            "mu": plan.mu,
+            "momentum": plan.momentum,
+            "draft": plan.draft.path.stem if plan.draft else "none",
         },
         "command": shlex.join(sys.argv),
         "input": str(plan.problem.path.resolve()),

@@ -18,10 +18,12 @@ from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
 from asyncred.files import check_writable
 from asyncred.operators import Image
 from asyncred.problem import Asked, Problem, read_problem
+from asyncred.problem.block_random import BlockRandomData
+from asyncred.provider import fast_at_int8
 from asyncred.result import read_completed, read_result_block, read_start
 
-EXPANSIVE_MU = 0.4
-"""mu / tau for a denoiser without a proof that it is nonexpansive: found by trial."""
+EXPANSIVE_MU, EXPANSIVE_MOMENTUM = 0.5, 0.3
+"""mu / tau for a denoiser without a proof that it is nonexpansive, and momentum: by trial."""
 
 MEMORY_SHARE = 0.5
 """How much of a rank's share of the node's memory an image's data may take."""
@@ -35,6 +37,8 @@ class Plan:
     sha256: str
     """Of the problem file."""
     model: DenoiserModel
+    draft: DenoiserModel | None
+    """A cheaper denoiser for large steps."""
     tiling_error: float
     start: str
     """What it starts from: a name or a file."""
@@ -42,6 +46,12 @@ class Plan:
     """The weight of the denoiser."""
     mu: float | None
     """Of the proximal update; None for the gradient's."""
+    momentum: float
+    """Of the proximal update."""
+    factors: Path | None
+    """Where its factors are, or will be; None for conjugate gradients."""
+    budget: int
+    """Block updates of the whole run."""
     ranks_per_image: int
     """How many ranks share an image; there are several such groups only for a stack."""
     done: list[bool]
@@ -79,22 +89,94 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
             "--halo N accepts a halo of your own"
         )
     tau = problem.data.tau if config.tau is None else config.tau
-    start = _start(config, problem)
-    mu, digest = _mu(config, model, tau), sha256(config.problem)
+    update = _update(config, problem, tau)
+    mu, momentum = _proximal(config, model, tau) if update == "proximal" else (None, 0.0)
+    _check_factors(config, problem, mu)
+    start = _start(config, problem, update)
+    digest = sha256(config.problem)
     done = _resumable(config, problem, digest)
-    return Plan(problem, digest, model, error, start, tau, mu, together, done)
+    draft = _draft(config, model, proximal=mu is not None)
+    return Plan(
+        problem,
+        digest,
+        model,
+        draft,
+        error,
+        start,
+        tau,
+        mu,
+        momentum,
+        config.factors,
+        config.budget(len(problem.grid), update),
+        together,
+        done,
+    )
 
 
-def _mu(config: RunConfig, model: DenoiserModel, tau: float) -> float | None:
-    """mu of the proximal update, None for the gradient's. Raises ValueError without a tau."""
-    if config.update == "gradient":
-        return None
-    if config.mu is not None:
-        return config.mu
-    if tau == 0:
+def _update(config: RunConfig, problem: Problem, tau: float) -> str:
+    """gradient or proximal. Raises ValueError where proximal cannot be had."""
+    needs_gradient = {
+        f"--method {config.method}": config.method in ("gm", "sync", "bc"),
+        "--minibatch": config.minibatch is not None,
+        "--decay": config.decay is not None,
+        "--step": config.step != "adaptive",
+    }
+    if config.update == "auto":
+        proximal = problem.data.proximal and tau > 0 and not any(needs_gradient.values())
+        return "proximal" if proximal else "gradient"
+    if config.update == "proximal" and config.method == "gm":
+        raise InputError("--update proximal goes block by block, expected no --method gm")
+    if config.update == "proximal" and config.step == "safe":
+        raise InputError("--update proximal has a step of 1, expected no --step safe")
+    return config.update
+
+
+def _check_factors(config: RunConfig, problem: Problem, mu: float | None) -> None:
+    """Whether what is to be factored can be. Raises ValueError."""
+    if config.factors is None:
+        return
+    if not isinstance(problem.data, BlockRandomData):
+        raise InputError(f"--factors: only a dense A has them, found {problem.kind}")
+    if mu is None or config.minibatch is not None:
+        raise InputError("--factors: for --update proximal with all measurements")
+    if not config.factors.exists():
+        check_writable(config.factors, overwrite=False)
+
+
+def _proximal(config: RunConfig, model: DenoiserModel, tau: float) -> tuple[float, float]:
+    """mu and momentum of the proximal update. Raises ValueError without a tau."""
+    if config.mu is None and tau == 0:
         raise InputError("--update proximal with --tau 0: expected --mu")
-    proven = stated_bound(model)
-    return tau if proven is not None and proven <= 1 else EXPANSIVE_MU * tau
+    bound = stated_bound(model)
+    proven = bound is not None and bound <= 1
+    mu, momentum = config.mu, config.momentum
+    if mu is None:
+        mu = tau if proven else EXPANSIVE_MU * tau
+    if momentum is None:
+        momentum = 0.0 if proven else EXPANSIVE_MOMENTUM
+    return mu, momentum
+
+
+def _draft(config: RunConfig, model: DenoiserModel, *, proximal: bool) -> DenoiserModel | None:
+    """The denoiser for large steps, if one is meant. Raises ValueError where it does not fit."""
+    name = config.draft
+    if name == "auto":
+        name = f"{config.denoiser}-int8"
+        fits = proximal and config.provider in ("auto", "cpu") and config.halo is None
+        if not (fits and name in model_names() and fast_at_int8()):
+            return None
+    if name == "none":
+        return None
+    draft = find_model(
+        name, output=config.denoiser_output, value_range=config.denoiser_range, sigma=config.sigma
+    )
+    shape, expected = ((found.field.halo, found.field.align) for found in (draft, model))
+    if shape != expected:
+        raise InputError(
+            f"--draft {name}: halo and alignment are {shape}, expected those of {model.path}: "
+            f"{expected}"
+        )
+    return draft
 
 
 def load_model(config: RunConfig) -> DenoiserModel:
@@ -208,11 +290,11 @@ def _check_files(config: RunConfig, problem: Problem) -> None:
                 raise InputError(f"{path}: is the {name} file too, expected another name")
 
 
-def _start(config: RunConfig, problem: Problem) -> str:
+def _start(config: RunConfig, problem: Problem, update: str) -> str:
     """The start that is meant. Raises ValueError where this kind of problem has none such."""
     known: list[str] = [*problem.data.starts, "zero"]
     if config.start == "auto":
-        return known[0]
+        return "tv" if update == "proximal" and "tv" in known else known[0]
     if config.start in STARTS and config.start not in known:
         raise InputError(
             f"--start is {config.start!r}, expected {', '.join(known)} ({problem.kind}) or a file"

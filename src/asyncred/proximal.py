@@ -11,6 +11,9 @@ G_i(x) = 0: the zeros of G are the fixed points. Where D is nonexpansive, mu >= 
 share no measurements, the map is averaged (the prox is firmly nonexpansive), and the asynchronous
 theory of averaged operators holds (ARock: Peng, Xu, Yan, Yin 2016).
 
+Two ways to apply the inverse: conjugate gradients, for any operator and with no preparation, and
+factors of A_i A_i^T + mu I (``operators.factored``), which serve all images that share A.
+
 A prox in place of a gradient step in block-parallel RED, and asynchronously, we have not found in
 the literature.
 """
@@ -33,7 +36,8 @@ SMALL = 1e-6
 class ProximalRed(RedOperator):
     """(A_i^T A_i + mu I)^-1 G_i in the place of G_i; the step size that belongs to it is 1.
 
-    ``steps`` of conjugate gradients solve the system, each at the cost of A_i and its adjoint.
+    ``steps`` of conjugate gradients from 0 solve the system, each at the cost of A_i and its
+    adjoint.
     """
 
     def __init__(
@@ -51,6 +55,27 @@ class ProximalRed(RedOperator):
             return out
 
         return conjugate_gradients(hessian, G_i, self._steps)
+
+
+class FactoredRed(RedOperator):
+    """The same direction from factors, at the cost of one gradient: x_i less the prox at z_i.
+
+        x_i - z_i + A'^T (A' z_i - y'),    z_i = x_i - (tau/mu) (x_i - D_i(x))
+
+    ``A``, whose gradient is A'^T (A' z - y'), was factored with the same ``mu``.
+    """
+
+    def __init__(self, grid: BlockGrid, A: Operator, D: Denoiser, *, tau: float, mu: float) -> None:
+        super().__init__(grid, A, D, tau=tau)
+        self.mu = mu
+
+    def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
+        """The direction of block i at the window ``x_tilde``, from all of its measurements."""
+        assert rows is None, "factors are those of all measurements"
+        shift = np.float32(self.tau / self.mu) * self.residual(i, x_tilde)
+        z_i = x_tilde[self._window(i).inner] - shift
+        out: Image = shift + self.A.gradient(i, z_i, None)
+        return out
 
 
 def conjugate_gradients(apply: Callable[[Image], Image], b: Image, steps: int) -> Image:

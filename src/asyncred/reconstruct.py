@@ -12,7 +12,8 @@ import numpy as np
 from mpi4py import MPI
 
 from asyncred.async_red import async_red
-from asyncred.config import RunConfig
+from asyncred.draft import Drafts
+from asyncred.guard import Guard
 from asyncred.instrument import Times
 from asyncred.job import Job
 from asyncred.keeper import KeptStop
@@ -44,21 +45,29 @@ class Outcome:
     """The own blocks."""
     monitor: RunMonitor
     times: Times
+    drafts: Drafts
     drifts: list[float]
     """Of the residual, at each of its renewals."""
+    relaxation: float
+    """By which the guard shortened the steps of this rank, 1 where it did not."""
     reason: Reason
     """Why all ranks stopped."""
 
 
 def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample], None]) -> Outcome:
     """Run the algorithm. Collective over the ranks of the job; rank 0 shows samples of it."""
-    times = Times()
-    G = job.timed_operator(times)
+    times, past = Times(), job.past
+    drafts = Drafts({i: (int(past.drafts[i, 0]), bool(past.drafts[i, 1])) for i in job.own})
+    blocks, velocity = len(job.plan.problem.grid), dict(job.velocity)
     with ExitStack() as stack:
         counters = stack.enter_context(Counters(job.comm, sums=SUMS))
+
+        def epoch() -> float:
+            return (past.updates + counters.updates()) / blocks
+
+        G = job.timed_operator(times, drafts, velocity, epoch)
         x = stack.enter_context(_image(job, G, counters))
         reference = _reference(job, x)
-        past = job.past
         monitor = RunMonitor(
             counters,
             reference,
@@ -69,21 +78,23 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
             history=past.history,
         )
-        state = State(job, x, counters, reference, monitor, times, list(past.drifts))
-        reason = _iterate(state, G, signalled)
+        state = State(
+            job, x, counters, reference, monitor, times, drafts, velocity, list(past.drifts)
+        )
+        reason, relaxation = _iterate(state, G, signalled)
         kept = replace(times)  # the last distance is no part of the loop
         _close_history(state, reason)
         if job.comm.rank == 0:
             show(monitor.history[-1])
-        return Outcome({i: x.block(i) for i in job.own}, monitor, kept, state.drifts, reason)
+        final = {i: x.block(i) for i in job.own}
+        return Outcome(final, monitor, kept, drafts, state.drifts, relaxation, reason)
 
 
-def legs(config: RunConfig, blocks: int, *, coupled: bool) -> list[int]:
-    """Updates after which A x - y is computed anew; the budget is the last of them."""
-    budget, every = config.budget(blocks), round(config.refresh * blocks)
-    if not coupled or config.refresh == 0:
+def legs(budget: int, refresh: float, blocks: int, *, coupled: bool) -> list[int]:
+    """Updates after which A x - y is computed anew, every so many epochs; the budget last."""
+    if not coupled or refresh == 0:
         return [budget]
-    every = max(1, every)
+    every = max(1, round(refresh * blocks))
     return [*range(every, budget, every), budget]
 
 
@@ -130,17 +141,17 @@ def _reference(job: Job, x: AnyImage) -> Reference:
 
 def _G_square(job: Job, x: AnyImage) -> float:
     """||G(x)||^2 with all measurements. Collective: nobody writes meanwhile."""
-    own, G = 0.0, job.operator(job.term.A, job.D)  # never slowed
+    own, G = 0.0, job.operator(job.term.A, job.dressed(job.D))  # never slowed, no draft
     for i in job.own:
         own += float(np.sum(np.square(np.abs(G.block(i, x.fresh(i))))))
     return float(job.comm.allreduce(own))
 
 
-def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> Reason:
-    """Run the algorithm on this rank; why all ranks stopped. Collective."""
+def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tuple[Reason, float]:
+    """Run the algorithm on this rank; why all ranks stopped, and the relaxation. Collective."""
     job, monitor = state.job, state.monitor
     config, coupling = job.config, job.term.coupling
-    step, keeper = choose_step(job), keeper_of(state)
+    keeper, guard = keeper_of(state), _guard(state)
     at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
     job.comm.Barrier()  # all clocks start together
     stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
@@ -148,13 +159,14 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> Rea
     state.times.reset()
     monitor.begin()
     loop, reason = 0.0, Reason.BUDGET
-    everything = legs(config, len(G.grid), coupled=coupling is not None)
+    coupled = coupling is not None
+    everything = legs(job.plan.budget, config.refresh, len(G.grid), coupled=coupled)
     for leg in [leg for leg in everything if leg > job.past.updates]:
         stop.until(-(-leg // at_once))
         order, minibatch = choices(job, sum(monitor.counts.values()))
         start = time.perf_counter()
         ALGORITHMS[config.method](
-            G, state.x, order=order, minibatch=minibatch, step=step, stop=asked, monitor=monitor
+            G, state.x, order=order, minibatch=minibatch, step=guard, stop=asked, monitor=guard
         )
         loop += time.perf_counter() - start
         reason = _agreed(state, stop.reason or Reason.BUDGET)
@@ -166,7 +178,28 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> Rea
         if reason is not Reason.BUDGET:
             break
     state.times.loop = loop
-    return reason
+    return reason, guard.relaxation
+
+
+def _guard(state: State) -> Guard:
+    """The step and the monitor, guarded where the update is the proximal one."""
+    job, counters, past = state.job, state.counters, state.job.past
+    end = job.config.continuation * len(job.plan.problem.grid)
+
+    def begun() -> bool:
+        return past.updates + counters.updates() >= end
+
+    def give_up() -> None:
+        counters.raise_stop(Reason.DIVERGED)
+
+    watched = job.plan.mu is not None and job.config.minibatch is None
+    return Guard(
+        choose_step(job),
+        state.monitor,
+        blocks=len(job.own),
+        begun=begun if watched else lambda: False,
+        give_up=give_up,
+    )
 
 
 def _agreed(state: State, mine: Reason) -> Reason:

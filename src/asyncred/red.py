@@ -8,7 +8,7 @@ x image, float32 or complex64 [H, W]; g data term; D denoiser; tau its weight; i
 from __future__ import annotations
 
 from asyncred.denoiser import Denoiser
-from asyncred.grid import BlockGrid, within
+from asyncred.grid import BlockGrid, Window, within
 from asyncred.operators import Image, Operator, Rows
 
 
@@ -28,13 +28,19 @@ class RedOperator:
 
         The window is that of ``halo`` and ``align``.
         """
-        window = self.grid.window(i, self.halo, self.align)
-        seen_by_A = within(self.grid.window(i, self.A.halo).region, window.region)
-        seen_by_D = self.grid.window(i, self.D.halo, self.align)
-        clean = self.D(x_tilde[within(seen_by_D.region, window.region)])[seen_by_D.inner]
-        data = self.A.gradient(i, x_tilde[seen_by_A], rows)
-        G_i: Image = data + self.tau * (x_tilde[window.inner] - clean)
+        seen = within(self.grid.window(i, self.A.halo).region, self._window(i).region)
+        G_i: Image = self.A.gradient(i, x_tilde[seen], rows) + self.tau * self.residual(i, x_tilde)
         return G_i
+
+    def residual(self, i: int, x_tilde: Image) -> Image:
+        """x_i - D_i(x): what the denoiser takes away from block i."""
+        window, seen = self._window(i), self.grid.window(i, self.D.halo, self.align)
+        clean = self.D(x_tilde[within(seen.region, window.region)])[seen.inner]
+        out: Image = x_tilde[window.inner] - clean
+        return out
+
+    def _window(self, i: int) -> Window:
+        return self.grid.window(i, self.halo, self.align)
 
     def full(self, x: Image) -> Image:
         """G(x) on the whole image, the denoiser applied to it at once."""

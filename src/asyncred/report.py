@@ -39,13 +39,24 @@ def say_start(
         f"denoiser {model.path.stem}: returns the {model.output}, {level}"
         f"halo {model.field.halo}, {tiles}, on {_places(providers)}\n"
         f"{method}, {_count(placement.threads, 'thread')} a rank; "
-        f"tau {plan.tau:g}, step {config.step}, {config.budget(len(grid))} updates",
+        f"tau {plan.tau:g}, {_update(plan, config)}, {plan.budget} updates",
         flush=True,
     )
     for note in plan.problem.data.notes:
         print(f"note: {note}", flush=True)
     if ranks > (os.cpu_count() or 1) * hosts:
         print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
+
+
+def _update(plan: Plan, config: RunConfig) -> str:
+    """The kind of update, and what is particular about it."""
+    if plan.mu is None:
+        return f"gradient, step {config.step}"
+    how = f"by factors in {plan.factors}" if plan.factors else f"{config.inner} inner steps"
+    words = [f"proximal, mu {plan.mu:g}, {how}", f"start {plan.start}"]
+    words += [f"momentum {plan.momentum:g}"] if plan.momentum else []
+    words += [f"drafts by {plan.draft.path.stem}"] if plan.draft else []
+    return ", ".join(words)
 
 
 def _places(providers: Sequence[Provider]) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from asyncred.checkpoint import Head, lay_out, write_part
+from asyncred.draft import Drafts
 from asyncred.instrument import Times
 from asyncred.job import Job
 from asyncred.keeper import Keeper
+from asyncred.momentum import Velocity
 from asyncred.monitor import Reference, RunMonitor
 from asyncred.operators import Image
 from asyncred.result import SAMPLES, thinned
@@ -31,6 +33,8 @@ class State:
     reference: Reference
     monitor: RunMonitor
     times: Times
+    drafts: Drafts
+    velocity: Velocity
     drifts: list[float] = field(default_factory=list)
     """Of the residual, at each of its renewals."""
 
@@ -52,6 +56,7 @@ def keeper_of(state: State) -> Keeper | None:
     head = Head(
         problem.grid,
         problem.data.dtype,
+        job.plan.momentum > 0,
         coupling.shape if coupling else None,
         comm.size,
         job.config.as_json(),
@@ -76,7 +81,18 @@ def keeper_of(state: State) -> Keeper | None:
             return False
         residual = coupling.residual() if coupling else None
         delays = state.monitor.delays + before
-        write_part(path, comm.rank, problem.grid, blocks, state.monitor.counts, delays, residual)
+        counts, drafts = state.monitor.counts, state.drafts
+        write_part(
+            path,
+            comm.rank,
+            problem.grid,
+            blocks,
+            state.velocity,
+            counts,
+            drafts,
+            delays,
+            residual,
+        )
         return True
 
     seconds = 60 * job.config.checkpoint_every

@@ -19,11 +19,13 @@ from asyncred.collective import on_all
 from asyncred.config import STARTS
 from asyncred.coupling import STARTS as COUPLED_STARTS
 from asyncred.coupling import Coupling
+from asyncred.factors import open_factors
 from asyncred.grid import region_shape
 from asyncred.operators import ForwardModel, Image, Operator
 from asyncred.placement import Placement
 from asyncred.plan import Plan, stored_blocks
 from asyncred.problem import CoupledData, LocalData
+from asyncred.problem.block_random import BlockRandomData
 from asyncred.problem.kinds import LocalOperator
 from asyncred.shared import SharedResidual
 from asyncred.values import without_phases
@@ -127,7 +129,7 @@ def read_term(
     """
     data, own = plan.problem.data, placement.own
     if isinstance(data, LocalData):
-        A = on_all(everybody, lambda: data.operator(own, threads=placement.threads))
+        A = _local_operator(everybody, plan, data, placement)
         term: LocalTerm | CoupledTerm = LocalTerm(comm, data, A, plan, own)
     else:
         model = on_all(everybody, lambda: _model(data, placement))
@@ -137,6 +139,17 @@ def read_term(
         problem = plan.problem
         on_all(everybody, lambda: stored_blocks(plan.start, problem, own, problem.images[0]))
     return term
+
+
+def _local_operator(
+    everybody: MPI.Intracomm, plan: Plan, data: LocalData, placement: Placement
+) -> LocalOperator:
+    """The data term of the own blocks, factored where that was asked for. Collective."""
+    own, threads = placement.own, placement.threads
+    if plan.factors is None:
+        return on_all(everybody, lambda: data.operator(own, threads=threads))
+    assert isinstance(data, BlockRandomData) and plan.mu is not None
+    return open_factors(everybody, plan.factors, data, own, mu=plan.mu, threads=threads)
 
 
 def _model(data: CoupledData, placement: Placement) -> ForwardModel:

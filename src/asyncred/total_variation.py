@@ -3,7 +3,8 @@
     x_i = argmin_u  1/2 ||A_i u - y_i||^2 + w TV(u),    TV(u) = sum of |grad u|, isotropic
 
 by FISTA; the prox of TV by the fast projected gradient on its dual (Beck, Teboulle, IEEE Trans.
-Image Process. 18(11), 2009, both).
+Image Process. 18(11), 2009, both). w falls from ``FIRST`` to ``WEIGHT`` meanwhile: the large
+structures of x come first and fast.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from asyncred.operators import Image, Operator
 
 Array = NDArray[np.float32]
 
-WEIGHT = 0.004
-"""w, for images in [0, 1]."""
+FIRST, WEIGHT = 0.1, 0.008
+"""w, for images in [0, 1]: of the first step and of the last."""
 
-STEPS, INNER = 30, 10
-"""Of FISTA, and of the prox in each."""
+INNER = 10
+"""Steps of the prox in each step of FISTA."""
 
 
-def total_variation_start(A: Operator, i: int, x_i: Image, *, weight: float = WEIGHT) -> Image:
+def total_variation_start(A: Operator, i: int, x_i: Image, *, steps: int) -> Image:
     """The start of block i, float32 [h, w], from ``x_i``; for an A that sees no other block."""
     gamma = 1 / A.lipschitz(i, None)
     x = point = x_i
     dual = np.zeros((2, *x_i.shape), np.float32)
     t = 1.0
-    for _ in range(STEPS):
+    for weight in np.geomspace(FIRST, WEIGHT, steps).tolist():
         before = x
         x, dual = prox(point - np.float32(gamma) * A.gradient(i, point, None), weight * gamma, dual)
         t_before, t = t, (1 + np.sqrt(1 + 4 * t * t)) / 2

@@ -17,6 +17,7 @@ from asyncred.operators.block_random import BlockRandom
 from asyncred.operators.cartesian_mri import CartesianMri
 from asyncred.operators.convolution import Convolution
 from asyncred.operators.coupled import Coupled, LocalResidual
+from asyncred.operators.factored import Factored, factor
 from asyncred.operators.full_footprint import FullFootprint
 from asyncred.operators.mask import Mask
 from asyncred.operators.matrix import SparseMatrix
@@ -29,6 +30,7 @@ __all__ = [
     "CartesianMri",
     "Convolution",
     "Coupled",
+    "Factored",
     "Footprint",
     "ForwardModel",
     "FullFootprint",
@@ -40,4 +42,5 @@ __all__ = [
     "Rows",
     "SparseMatrix",
     "Superresolution",
+    "factor",
 ]

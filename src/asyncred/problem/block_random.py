@@ -11,6 +11,7 @@ row of y, and A[i, :m_i, :n_i].
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,8 +46,9 @@ class BlockRandomData(LocalData):
     starts: ClassVar[Mapping[str, Callable[[Any, int], Image]]] = {
         "centered": BlockRandom.centered,
         "adjoint": BlockRandom.adjoint,
-        "tv": lambda A, i: total_variation_start(A, i, A.centered(i)),
+        "tv": lambda A, i: total_variation_start(A, i, A.centered(i), steps=A.start_steps),
     }
+    proximal = True
     tau = 0.8
 
     @property
@@ -96,14 +98,23 @@ class BlockRandomData(LocalData):
         finite(self.path, f"/operator/A: block {i}", a)
         return a
 
+    def digest(self, i: int) -> str:
+        """Of A_i: SHA-256, hexadecimal; where A is drawn, of what it is drawn from."""
+        if self.seed is None:
+            return hashlib.sha256(self.matrix(i).data).hexdigest()
+        m, n = self.rows(i), math.prod(region_shape(self.grid.block(i)))
+        first = draw_matrix(self.seed, i, 1, CHECK_VALUES)
+        return hashlib.sha256(f"{self.seed} {i} {m} {n} ".encode() + first.tobytes()).hexdigest()
+
+    def shapes(self, blocks: list[int]) -> dict[int, tuple[int, int]]:
+        """Height and width of some blocks."""
+        return {i: region_shape(self.grid.block(i)) for i in blocks}
+
     def operator(self, blocks: list[int], *, threads: int) -> BlockRandom:
         """The data term of some blocks; no other block's A or y is touched."""
-        return BlockRandom(
-            {i: self.matrix(i) for i in blocks},
-            self.measured(blocks),
-            shapes={i: region_shape(self.grid.block(i)) for i in blocks},
-            threads=threads,
-        )
+        matrices = {i: self.matrix(i) for i in blocks}
+        y, shapes = self.measured(blocks), self.shapes(blocks)
+        return BlockRandom(matrices, y, shapes=shapes, threads=threads)
 
     def measured(self, blocks: list[int]) -> dict[int, NDArray[np.float32]]:
         """y_i of some blocks."""

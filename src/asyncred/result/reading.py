@@ -17,7 +17,7 @@ from asyncred.files import open_hdf5
 from asyncred.grid import BlockGrid
 from asyncred.monitor import Sample
 from asyncred.operators import Image
-from asyncred.result.writing import TIMES
+from asyncred.result.writing import ROWS_OF_RECONSTRUCTION, TIMES
 
 _KEYS = (
     "entry/data/data",
@@ -47,6 +47,8 @@ class Result:
     history: NDArray[np.float64]
     """One row a sample, columns as ``Sample.names()``."""
     per_block: NDArray[np.int64]
+    drafts: NDArray[np.int64]
+    """How many of these were drafts, by a cheaper denoiser; 0 where the file does not say."""
     per_rank: NDArray[np.int64]
     delays: NDArray[np.int64]
     timing: NDArray[np.float64]
@@ -79,7 +81,7 @@ def read_result(path: Path, row: int = 0) -> Result:
 def _read(path: Path, file: h5py.File, row: int) -> Result:
     entry = file["entry"]
     provenance = {
-        name: _plain(node[row] if name in ("stopped", "range", "residual_drift") else node[()])
+        name: _plain(node[row] if name in ROWS_OF_RECONSTRUCTION else node[()])
         for name, node in entry["reconstruction"].items()
     }
     provenance["parameters"] = json.loads(provenance["parameters"])
@@ -98,6 +100,7 @@ def _read(path: Path, file: h5py.File, row: int) -> Result:
         entry["truth/data"][row] if "truth" in entry else None,
         history[history[:, 0] >= 0],
         entry["updates/per_block"][row],
+        np.array(entry["updates/drafts"][row] if "updates/drafts" in entry else 0),
         entry["updates/per_rank"][row][: len(timing)],
         entry["updates/delay_histogram"][row],
         timing,

@@ -30,11 +30,15 @@ REASON = "S16"
 """Why an image was stopped."""
 
 TIMES = (*(field.name for field in fields(Times)), "rest")
+ROWS_OF_RECONSTRUCTION = ("stopped", "range", "residual_drift", "relaxation")
 ROWS = (
     *("data/data", "start/data", "truth/data", "complete"),
-    *(f"reconstruction/{name}" for name in ("stopped", "range", "residual_drift")),
+    *(f"reconstruction/{name}" for name in ROWS_OF_RECONSTRUCTION),
     *(f"convergence/{name}" for name in Sample.names()),
-    *(f"updates/{name}" for name in ("per_block", "owner", "per_rank", "delay_histogram")),
+    *(
+        f"updates/{name}"
+        for name in ("per_block", "drafts", "owner", "per_rank", "delay_histogram")
+    ),
     *(f"timing/{name}" for name in TIMES),
 )
 """The datasets below /entry with a row for each image."""
@@ -64,6 +68,8 @@ class Record:
 
     history: list[Sample]
     per_block: NDArray[np.int64]
+    drafts: NDArray[np.int64]
+    """How many of these were drafts, by the cheaper denoiser."""
     owner: list[int]
     """The rank of each block, among those that shared the image."""
     per_rank: NDArray[np.int64]
@@ -75,6 +81,8 @@ class Record:
     """The values of black and white."""
     drifts: list[float]
     """Of the residual, at each of its renewals."""
+    relaxation: float
+    """The smallest factor by which the guard shortened the steps of a rank, 1 where it did not."""
 
 
 class ResultFile(InPlace):
@@ -143,6 +151,7 @@ def _create(path: Path, layout: Layout) -> None:
         reserve(reconstruction, "stopped", (T,), REASON)
         reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
         reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)
+        reserve(reconstruction, "relaxation", (T,), np.float64, np.nan)
         convergence = _group(entry, "convergence", "NXcollection")
         for name in Sample.names():
             kind, nothing = (np.int64, -1) if name == "updates" else (np.float64, np.nan)
@@ -150,7 +159,7 @@ def _create(path: Path, layout: Layout) -> None:
         convergence["seconds"].attrs["units"] = "s"
         convergence["snr"].attrs["units"] = "dB"
         updates = _group(entry, "updates", "NXcollection")
-        sizes = {"per_block": b, "owner": b, "per_rank": ranks}
+        sizes = {"per_block": b, "drafts": b, "owner": b, "per_rank": ranks}
         sizes["delay_histogram"] = LONGEST_DELAY + 1
         for name, size in sizes.items():
             reserve(updates, name, (T, size), np.int64, 0)
@@ -180,11 +189,13 @@ def _row(record: Record, samples: int) -> dict[str, NDArray[Any]]:
         "reconstruction/stopped": np.array(record.stopped.encode(), REASON),
         "reconstruction/range": np.array(record.shades),
         "reconstruction/residual_drift": np.array(record.drifts),
+        "reconstruction/relaxation": np.array(record.relaxation),
         **{
             f"convergence/{name}": np.array([getattr(sample, name) for sample in kept])
             for name in Sample.names()
         },
         "updates/per_block": record.per_block,
+        "updates/drafts": record.drafts,
         "updates/owner": np.array(record.owner),
         "updates/per_rank": record.per_rank,
         "updates/delay_histogram": record.delays,

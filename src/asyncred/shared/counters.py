@@ -53,6 +53,10 @@ class Counters(Window):
             return 0
         return int(self._get(self.comm.rank, self._table, self.comm.size).sum())
 
+    def updates(self) -> int:
+        """Updates committed by all ranks, as far as they are known here."""
+        return self._updates + self.others()
+
     def publish(self, sums: NDArray[np.float64]) -> None:
         """Put this rank's running sums where ``collect`` finds them."""
         self._replace(sums, self.comm.rank, self._SUMS)
