@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,19 @@ ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
 }
+PEAK = """
+import json, resource, sys
+from pathlib import Path
+from mpi4py import MPI
+from asyncred.app import run
+from asyncred.config import RunConfig
+problem, output = map(Path, sys.argv[1:3])
+flags = json.loads(sys.argv[3])
+run(RunConfig(problem, output, overwrite=True, threads=1, **flags), MPI.COMM_WORLD)
+peak = MPI.COMM_WORLD.gather(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+if MPI.COMM_WORLD.rank == 0:
+    print(json.dumps(peak))
+"""
 ASYNCRED = (sys.executable, "-m", "asyncred")
 
 
@@ -72,6 +86,13 @@ def reconstruct(
     start = launcher or (mpirun(), "-n", str(ranks))
     call(*start, *ASYNCRED, "run", problem, "-o", output, "--overwrite", *flags)
     return read_result(output)
+
+
+def peak_of(problem: Path, ranks: int, **flags: object) -> float:
+    """The largest rank's peak, MiB, in a run with one thread a rank whose result is r.h5."""
+    program = (sys.executable, "-c", PEAK, problem, problem.with_name("r.h5"), json.dumps(flags))
+    out = call(mpirun(), "-n", str(ranks), *program)
+    return float(max(json.loads(out.splitlines()[-1])))
 
 
 def rate(result: Result) -> float:

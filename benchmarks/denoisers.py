@@ -41,7 +41,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         problem = simulate((options.folder or Path(temporary)) / "problem.h5", "--size", "240")
         for name in names:
-            flags = ["--denoiser", name, "--tau", options.tau, "--epochs", options.epochs]
+            flags = [
+                "--denoiser",
+                name,
+                "--update",
+                "gradient",
+                "--tau",
+                options.tau,
+                "--epochs",
+                options.epochs,
+            ]
             if find_model(name).conditional:
                 flags += ["--sigma", str(options.sigma)]
             found = reconstruct(

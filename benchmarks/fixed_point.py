@@ -23,7 +23,7 @@ RUNS = [
     ("GM-RED", 1, ("--method", "gm")),
     ("BC-RED", 1, ("--method", "bc")),
     *(("Sync-RED", n, ("--method", "sync")) for n in (1, 2, 4)),
-    *(("Async-RED-BG", n, ("--method", "async")) for n in (1, 2, 4)),
+    *(("Async-RED-BG", n, ("--update", "gradient")) for n in (1, 2, 4)),
 ]
 STOCHASTIC = [
     ("Async-RED-SG, w = m/4", n, ("--minibatch", "1089", "--decay", "250")) for n in (2, 4)

@@ -55,7 +55,8 @@ def main() -> None:
             }
             for _ in range(options.repeats):
                 for (name, (start, thread, _)), kind in itertools.product(cases.items(), kinds):
-                    flags = ("--updates", "640", "--threads", "1", "--progress-thread", thread)
+                    flags = ("--updates", "640", "--threads", "1", "--update", "gradient")
+                    flags += ("--progress-thread", thread)
                     found = reconstruct(2, problems[kind], *flags, launcher=start)
                     rates[kind][name].append(rate(found))
     finally:

@@ -9,28 +9,12 @@ blocks of 128x128 with 90 views; the largest rank's peak over a run of two epoch
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from common import call, mpirun, simulate, table
-
-PEAK = """
-import json, resource, sys
-from pathlib import Path
-from mpi4py import MPI
-from asyncred.app import run
-from asyncred.config import RunConfig
-problem, output = map(Path, sys.argv[1:3])
-run(RunConfig(problem, output, epochs=2, overwrite=True, threads=1), MPI.COMM_WORLD)
-peak = MPI.COMM_WORLD.gather(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-if MPI.COMM_WORLD.rank == 0:
-    print(json.dumps(peak))
-"""
-
+from common import peak_of, simulate, table
 
 SIZES = ((4, 2), (4, 4), (4, 8), (1, 2), (16, 8))
 """Ranks, and blocks a side."""
@@ -43,7 +27,7 @@ def main() -> None:
         for ranks, side in SIZES:
             picture = make_picture(Path(folder) / "picture.npy", 80 * side)
             problem = simulate(Path(folder) / "problem.h5", "--image", picture)
-            peak, most = peak_of(problem, ranks), -(-side * side // ranks)
+            peak, most = peak_of(problem, ranks, epochs=2.0), -(-side * side // ranks)
             matrices = 4 * 4356 * 6400 * most / 2**20
             rows.append(["cs", 80 * side, side * side, ranks, most, f"{peak:.0f}"])
             rows[-1].append(f"{peak - matrices:.0f}")
@@ -51,17 +35,10 @@ def main() -> None:
             picture = make_picture(Path(folder) / "picture.npy", 128 * side)
             flags = ("--image", picture, "--block", "128", "--views", "90")
             problem = simulate(Path(folder) / "problem.h5", *flags, kind="ct")
-            peak, most = peak_of(problem, ranks), -(-side * side // ranks)
+            peak, most = peak_of(problem, ranks, epochs=2.0), -(-side * side // ranks)
             rows.append(["ct", 128 * side, side * side, ranks, most, f"{peak:.0f}", "-"])
     head = ["kind", "side, pixels", "blocks", "ranks", "blocks of a rank", "peak, MiB"]
     print(table([*head, "without its A, MiB"], rows))
-
-
-def peak_of(problem: Path, ranks: int) -> float:
-    """The largest rank's peak, MiB."""
-    program = (sys.executable, "-c", PEAK, problem, problem.with_name("r.h5"))
-    out = call(mpirun(), "-n", str(ranks), *program)
-    return float(max(json.loads(out.splitlines()[-1])))
 
 
 def make_picture(path: Path, side: int) -> Path:

@@ -31,7 +31,7 @@ def main() -> None:
                 n
             ) in options.ranks:  # side by side: the machine is as noisy for one as for the other
                 bound = (mpirun(), "--bind-to", "core", "-n", str(n))
-                flags = ("--updates", str(320 * n), "--threads", "1")
+                flags = ("--updates", str(320 * n), "--threads", "1", "--update", "gradient")
                 last[n] = reconstruct(n, problem, *flags, launcher=bound)
                 rates[n].append(rate(last[n]))
     rows = []

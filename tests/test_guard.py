@@ -86,29 +86,31 @@ def test_guard_relaxes_what_would_diverge(r):
 
 def test_guard_gives_up_where_no_step_would_do():
     """r < 0: D is more than the identity away from its fixed point."""
-    found, guard, given_up = iterate(proximal(-0.5), 4000)
+    _, guard, given_up = iterate(proximal(-0.5), 4000)
     assert given_up and guard.relaxation == SMALLEST
 
 
 def test_guard_waits_until_the_iteration_is_the_final_one():
-    found, guard, given_up = iterate(proximal(5.0), 20, begun=lambda: False)
+    found, guard, _ = iterate(proximal(5.0), 20, begun=lambda: False)
     assert guard.relaxation == 1 and np.abs(found).max() > 1e4
 
 
 def test_guard_tells_the_monitor_what_was_done():
     class Listener:
-        told = []
+        def __init__(self):
+            self.told = []
 
         def record(self, i, x_i, G_i, *, gamma, delay):
             self.told.append((i, gamma, delay, float(x_i[0, 0])))
 
-    guard = Guard(FixedStep(0.5), Listener(), blocks=1, begun=lambda: True, give_up=lambda: None)
+    listener = Listener()
+    guard = Guard(FixedStep(0.5), listener, blocks=1, begun=lambda: True, give_up=lambda: None)
     one = np.ones((2, 2), np.float32)
     for scale in (1, 3, 3, 3):
         gamma = guard(0, 7)
         guard.record(0, one, scale * one, gamma=gamma, delay=7)
-    assert [gamma for _, gamma, _, _ in Listener.told] == [0.5, 0.5, 0.25, 0.25]
-    assert all((i, delay, x) == (0, 7, 1.0) for i, _, delay, x in Listener.told)
+    assert [gamma for _, gamma, _, _ in listener.told] == [0.5, 0.5, 0.25, 0.25]
+    assert all((i, delay, x) == (0, 7, 1.0) for i, _, delay, x in listener.told)
 
 
 def errors(G, updates):

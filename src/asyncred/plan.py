@@ -128,6 +128,9 @@ def _update(config: RunConfig, problem: Problem, tau: float) -> str:
         raise InputError("--update proximal goes block by block, expected no --method gm")
     if config.update == "proximal" and config.step == "safe":
         raise InputError("--update proximal has a step of 1, expected no --step safe")
+    of_proximal = {"--mu": config.mu, "--momentum": config.momentum}
+    if config.update == "gradient" and any(value is not None for value in of_proximal.values()):
+        raise InputError(f"{', '.join(of_proximal)}: of --update proximal, found gradient")
     return config.update
 
 
