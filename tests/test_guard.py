@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asyncred.continuation import Continued
-from asyncred.draft import SMALL, DraftedRed, Drafts
+from asyncred.draft import SMALL, DraftedRed
 from asyncred.grid import BlockGrid
 from asyncred.guard import SMALLEST, Guard
 from asyncred.momentum import HeavyBallRed
@@ -52,6 +52,14 @@ def proximal(r, c=2.0):
 
 def image():
     return LocalImage(GRID, np.ones(GRID.shape, np.float32), halo=0, align=1)
+
+
+def still():
+    return {i: np.zeros((4, 8), np.float32) for i in range(2)}
+
+
+def none():
+    return {i: np.zeros(2, np.int64) for i in range(2)}
 
 
 def iterate(G, updates, *, guarded=True, x=None, begun=lambda: True):
@@ -124,7 +132,7 @@ def errors(G, updates):
 def test_momentum_is_faster_where_the_eigenvalue_is_small():
     r, beta = 0.05, 0.3
     plain = errors(proximal(r), 40)
-    ball = errors(HeavyBallRed(proximal(r), beta=beta, velocity={}), 40)
+    ball = errors(HeavyBallRed(proximal(r), beta=beta, velocity=still()), 40)
     assert plain[-1] == pytest.approx((1 - r) ** 20, rel=1e-3)
     rate = np.roots([1, -(1 + beta - r), beta]).max()
     assert ball[-1] / ball[-2] == pytest.approx(rate, rel=1e-3)
@@ -133,13 +141,13 @@ def test_momentum_is_faster_where_the_eigenvalue_is_small():
 
 def test_momentum_is_stable_up_to_a_larger_eigenvalue():
     assert errors(proximal(2.3), 200)[-1] > 1e6
-    assert errors(HeavyBallRed(proximal(2.3), beta=0.3, velocity={}), 200)[-1] < 1e-3
+    assert errors(HeavyBallRed(proximal(2.3), beta=0.3, velocity=still()), 200)[-1] < 1e-3
 
 
 def test_momentum_goes_on_from_what_was_kept():
-    velocity = {}
+    velocity = still()
     whole = errors(HeavyBallRed(proximal(0.2), beta=0.3, velocity=velocity), 12)
-    velocity, x = {}, image()
+    velocity, x = still(), image()
     iterate(HeavyBallRed(proximal(0.2), beta=0.3, velocity=velocity), 6, guarded=False, x=x)
     kept = {i: v.copy() for i, v in velocity.items()}
     G = HeavyBallRed(proximal(0.2), beta=0.3, velocity=kept)
@@ -149,25 +157,25 @@ def test_momentum_goes_on_from_what_was_kept():
 
 def test_drafts_until_the_steps_are_small():
     """The cheaper denoiser ends at 2.02 and hands over; the fixed point is the right one's."""
-    G, cheaper, drafts = proximal(0.5), proximal(0.5, 2.02), Drafts({})
+    G, cheaper, drafts = proximal(0.5), proximal(0.5, 2.02), none()
     found, *_ = iterate(DraftedRed(G, cheaper, drafts), 60, guarded=False)
     np.testing.assert_allclose(found, 2, atol=1e-4)
     for i in (0, 1):
-        updates, done = drafts.of(i)
+        updates, done = drafts[i]
         size = [0.5 * 0.5**k * 1.02 / 2.02 for k in range(12)]  # of steps, relative to about x
         assert done and abs(updates - next(k for k in range(12) if size[k] < SMALL)) <= 1
     assert cheaper.D.calls + G.D.calls == 60
 
 
 def test_drafts_go_on_where_they_were_cut():
-    drafts = Drafts({0: (3, True), 1: (2, False)})
+    drafts = {0: np.array([3, 1]), 1: np.array([2, 0])}
     G, cheaper = proximal(0.5), proximal(0.5, 2.02)
     G_i = DraftedRed(G, cheaper, drafts)
     x = np.ones((4, 8), np.float32)
     G_i.block(0, x)
-    assert (G.D.calls, cheaper.D.calls) == (1, 0) and drafts.of(0) == (3, True)
+    assert (G.D.calls, cheaper.D.calls) == (1, 0) and drafts[0].tolist() == [3, 1]
     G_i.block(1, x)
-    assert (G.D.calls, cheaper.D.calls) == (1, 1) and drafts.of(1) == (3, False)
+    assert (G.D.calls, cheaper.D.calls) == (1, 1) and drafts[1].tolist() == [3, 0]
 
 
 def test_continuation_begins_at_a_tenth_and_ends_at_the_denoiser():
@@ -190,7 +198,7 @@ def test_continuation_begins_at_a_tenth_and_ends_at_the_denoiser():
 
 def test_wrappers_keep_what_the_loop_asks_of_G():
     G = proximal(0.5)
-    for wrapped in (DraftedRed(G, G, Drafts({})), HeavyBallRed(G, beta=0.3, velocity={})):
+    for wrapped in (DraftedRed(G, G, none()), HeavyBallRed(G, beta=0.3, velocity=still())):
         assert isinstance(wrapped, RedOperator)
         assert (wrapped.grid, wrapped.A, wrapped.tau) == (G.grid, G.A, G.tau)
         assert (wrapped.halo, wrapped.align) == (G.halo, G.align)

@@ -130,10 +130,10 @@ def write_part(
     with InPlace(path, NAMES) as file:
         for i, block in x.items():
             file.put_region("x", (), grid.block(i), block)
-            if i in velocity:
+            if "velocity" in file:
                 file.put_region("velocity", (), grid.block(i), velocity[i])
             file.put("per_block", (i,), np.array(counts.get(i, 0)))
-            file.put("drafts", (i,), np.array(drafts.of(i), np.int64))
+            file.put("drafts", (i,), drafts[i])
         file.put("delays", (rank,), delays)
         if residual and len(residual[1]):
             file.put("r", (residual[0],), residual[1])

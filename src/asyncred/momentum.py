@@ -9,17 +9,19 @@ of I - D is stable up to tau r/mu = 2 (1 + beta) instead of 2, and where r is sm
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from asyncred.operators import Image, Rows
 from asyncred.red import RedOperator
 
-Velocity = dict[int, Image]
-"""v_i by block, as of its last update on this rank; what is missing is 0."""
+Velocity = Mapping[int, Image]
+"""v_i by block, as of its last update."""
 
 
 class HeavyBallRed(RedOperator):
-    """v_i in the place of another operator's G_i, kept in ``velocity``."""
+    """v_i in the place of another operator's G_i; what is in ``velocity`` is replaced."""
 
     def __init__(self, G: RedOperator, *, beta: float, velocity: Velocity) -> None:
         super().__init__(G.grid, G.A, G.D, tau=G.tau)
@@ -27,8 +29,6 @@ class HeavyBallRed(RedOperator):
 
     def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
         """v_i after the update that is now to be made."""
-        v_i: Image = self._G.block(i, x_tilde, rows)
-        if i in self._velocity:
-            v_i = v_i + self._beta * self._velocity[i]
-        self._velocity[i] = v_i
+        v_i: Image = self._G.block(i, x_tilde, rows) + self._beta * self._velocity[i]
+        self._velocity[i][...] = v_i
         return v_i

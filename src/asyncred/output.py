@@ -38,7 +38,9 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
     counts = np.zeros(len(setup.plan.problem.grid), np.int64)
     for i, count in monitor.counts.items():
         counts[i] = count
-    drafted = np.array([outcome.drafts.of(i)[0] for i in range(counts.size)])
+    drafted = np.zeros_like(counts)
+    for i in setup.placement.own:
+        drafted[i] = outcome.drafts[i][0]
     per_block, drafts, delays = (np.zeros_like(part) for part in (counts, counts, monitor.delays))
     comm.Reduce(counts, per_block)
     comm.Reduce(drafted, drafts)

@@ -13,6 +13,7 @@ from mpi4py import MPI
 
 from asyncred.async_red import async_red
 from asyncred.draft import Drafts
+from asyncred.grid import region_shape
 from asyncred.guard import Guard
 from asyncred.instrument import Times
 from asyncred.job import Job
@@ -57,8 +58,8 @@ class Outcome:
 def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample], None]) -> Outcome:
     """Run the algorithm. Collective over the ranks of the job; rank 0 shows samples of it."""
     times, past = Times(), job.past
-    drafts = Drafts({i: (int(past.drafts[i, 0]), bool(past.drafts[i, 1])) for i in job.own})
-    blocks, velocity = len(job.plan.problem.grid), dict(job.velocity)
+    drafts, velocity = {i: past.drafts[i].copy() for i in job.own}, _velocity(job)
+    blocks = len(job.plan.problem.grid)
     with ExitStack() as stack:
         counters = stack.enter_context(Counters(job.comm, sums=SUMS))
 
@@ -88,6 +89,14 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             show(monitor.history[-1])
         final = {i: x.block(i) for i in job.own}
         return Outcome(final, monitor, kept, drafts, state.drifts, relaxation, reason)
+
+
+def _velocity(job: Job) -> dict[int, Image]:
+    """The momentum of the own blocks to begin with."""
+    if job.velocity or not job.plan.momentum:
+        return dict(job.velocity)
+    grid, dtype = job.plan.problem.grid, job.plan.problem.data.dtype
+    return {i: np.zeros(region_shape(grid.block(i)), dtype) for i in job.own}
 
 
 def legs(budget: int, refresh: float, blocks: int, *, coupled: bool) -> list[int]:
