@@ -48,6 +48,7 @@ def run(ranks, problem, output, *flags, code=0):
         ("--method", "bc", "--step", "safe"),
         ("--method", "sync"),
         ("--method", "gm", "--updates", "64"),
+        ("--update", "proximal", "--momentum", "0.3", "--draft", "tv"),
     ],
     ids=" ".join,
 )

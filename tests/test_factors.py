@@ -111,3 +111,17 @@ def test_only_dense_matrices_are_factored(tmp_path):
     command = ("run", blurred, "-o", tmp_path / "r.h5", "--factors", tmp_path / "f.h5")
     done = mpirun(1, *ASYNCRED, *command, timeout=60)
     assert done.returncode == 2 and "only a dense A has them" in done.stderr
+
+
+@pytest.mark.ranks
+def test_half_precision(problem, tmp_path):
+    """Of A, and of its factors: the image changes by no more than rounding A does."""
+    single = reconstruct(problem, 1, *COMMON)
+    for flags in ((), ("--factors", tmp_path / "f.h5")):
+        half = reconstruct(problem, 2, "--matrix", "half", *flags, *COMMON)
+        assert np.linalg.norm(half.image - single.image) < 2e-3 * np.linalg.norm(single.image)
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert file["A/0"].dtype == np.float16
+    command = ("run", problem, "-o", tmp_path / "r.h5", "--factors", tmp_path / "f.h5", *COMMON)
+    done = mpirun(1, *ASYNCRED, *command, timeout=60)
+    assert done.returncode == 2 and "A is float16, expected float32" in done.stderr

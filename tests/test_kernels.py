@@ -122,3 +122,16 @@ def test_nothing_is_converted():
         dense_gradient(A, x, y[:, np.newaxis], out, 1)
     with pytest.raises(TypeError):
         dense_gradient_rows(A, x, y, np.array([0], np.int32), 1.0, out, 1)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(("m", "n"), SHAPES)
+def test_half_precision(m, n, threads):
+    """What the same numbers give in single precision; subnormal ones and zeros among them."""
+    A, x, y, out = problem(m, n)
+    half = (A * np.float32(2) ** np.random.default_rng(m).integers(-24, 4, A.shape)).astype("f2")
+    dense_gradient(half.view(np.uint16), x, y, out, threads)
+    assert close(out, dense_gradient_numpy(*float64(half, x, y)))
+    rows = np.random.default_rng(1).integers(m, size=5)
+    dense_gradient_rows(half.view(np.uint16), x, y, rows, m / 5, out, threads)
+    assert close(out, dense_gradient_rows_numpy(*float64(half, x, y), rows, m / 5))

@@ -75,6 +75,8 @@ class RunConfig:
     momentum: float | None = None
     """Of the proximal update; None: from what is known of the denoiser."""
     inner: int = INNER
+    matrix: str = "single"
+    """The precision of a dense A."""
     factors: Path | None = None
     """Where those of A are kept; None: the proximal update goes by conjugate gradients."""
     continuation: float = 0.0
@@ -228,6 +230,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "mu": checks.number("a number > 0", open_low=True),
     "momentum": checks.number("a number >= 0 and < 1", below=1),
     "inner": checks.integer("an integer >= 1", low=1),
+    "matrix": checks.choice("single", "half"),
     "factors": checks.path,
     "continuation": checks.number("epochs >= 0"),
     "draft": checks.text,

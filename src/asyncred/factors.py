@@ -2,7 +2,8 @@
 
     /       attrs format = "asyncred-factors", version = 1, mu
     /sha256 [b], hexadecimal: the digest of each A_i
-    /A/i    float32 [m_i, n_i], A' of block i;   /L/i  float32 [m_i, m_i], L   (operators.factored)
+    /A/i    float32 or float16 [m_i, n_i], A' of block i
+    /L/i    float32 [m_i, m_i], L of block i                               (operators.factored)
 
 The file is made once, every rank its share of the blocks, and appears whole. Its datasets are
 mapped into memory, not read: all ranks of a node share what the operating system keeps of it.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +73,7 @@ def _lay_out(path: Path, data: BlockRandomData, mu: float) -> None:
         file.attrs.update({"format": FORMAT, "version": VERSION, "mu": mu})
         reserve(file, "sha256", (len(data.grid),), f"S{DIGITS}")
         for i, (h, w) in data.shapes(list(range(len(data.grid)))).items():
-            reserve(file.require_group("A"), str(i), (data.rows(i), h * w), np.float32)
+            reserve(file.require_group("A"), str(i), (data.rows(i), h * w), data.precision)
             reserve(file.require_group("L"), str(i), (data.rows(i), data.rows(i)), np.float32)
 
 
@@ -104,6 +106,9 @@ def _read(
                     f"{path}: /sha256: block {i} is of another A than {data.path}; "
                     "--factors another file"
                 )
+        found, expected = (np.dtype(kind) for kind in (file["A/0"].dtype, data.precision))
+        if found != expected:
+            raise ValueError(f"{path}: A is {found}, expected {expected}; --factors another file")
         matrices, lower = (
             {i: _mapped(path, file[f"{part}/{i}"]) for i in own} for part in ("A", "L")
         )
@@ -111,7 +116,7 @@ def _read(
     return Factored(matrices, lower, y, shapes=shapes, threads=threads)
 
 
-def _mapped(path: Path, dataset: h5py.Dataset) -> NDArray[np.float32]:
+def _mapped(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
     """A contiguous dataset as an array that the operating system fills when it is looked at."""
     offset, shape = dataset.id.get_offset(), dataset.shape
-    return np.asarray(np.memmap(path, np.float32, mode="r", offset=offset, shape=shape))
+    return np.asarray(np.memmap(path, dataset.dtype, mode="r", offset=offset, shape=shape))

@@ -30,6 +30,7 @@ RUN_FLAGS: dict[str, str] = {
     "mu": "of the proximal update (tau where the denoiser is proven nonexpansive, else 0.5 tau)",
     "momentum": "of the proximal update (0 where the denoiser is proven nonexpansive, else 0.3)",
     "inner": "steps of conjugate gradients of a proximal update (3)",
+    "matrix": "single or half: precision in which a dense A, or its factors, are kept (single)",
     "factors": "file to keep the factors of a dense A in, made where it is missing: with them a "
     "proximal update costs what a gradient does, in all runs with the same A, tau and mu",
     "continuation": "epochs of denoising that is strong at first: D(k x) / k, k from 0.1 to 1 (0)",

@@ -2,7 +2,8 @@
 
 The data gradient A^T (A x - y) of a dense float32 block. Notation: A (m, n), one row a measurement,
 row-major; x (n,), the pixels of a block; y (m,), the measurements. All are float32 and contiguous;
-the unit of the result is that of A times that of y.
+the unit of the result is that of A times that of y. A may be float16, of finite numbers, as its
+``view`` of uint16: the sums are in single precision all the same.
 
 The native functions read A once where two products read it twice, and let go of the interpreter
 meanwhile. They write into ``out`` (n,) and return None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
     """Check the whole input. Raises ValueError where it is at fault."""
     block = config.block or _block_before(config)
     problem = read_problem(config.problem, Asked(config.images, ranks, block, config.center))
+    problem = _precise(config, problem)
     together = _ranks_per_image(config, problem, ranks)
     _check_ranks(config, problem, together)
     most = problem.data.groups
@@ -111,6 +112,15 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         together,
         done,
     )
+
+
+def _precise(config: RunConfig, problem: Problem) -> Problem:
+    """The problem, its A kept as was asked for. Raises ValueError where it is not dense."""
+    if config.matrix == "single":
+        return problem
+    if not isinstance(problem.data, BlockRandomData):
+        raise InputError(f"--matrix half: only a dense A is kept so, found {problem.kind}")
+    return replace(problem, data=replace(problem.data, half=True))
 
 
 def _update(config: RunConfig, problem: Problem, tau: float) -> str:

@@ -85,8 +85,10 @@ def say_image(images: Sequence[int], row: int, record: Record, put_down: Path | 
             f"{100 * rest:.1f} % of the time outside denoiser and data gradient\n"
             f"distance ||G||^2/||G0||^2 {last.distance:.2e}, {step}{quality}"
         )
+    if record.relaxation < 1:
+        print(_relaxed(record.relaxation))
     if record.stopped == "diverged":
-        print("diverged: x is not finite; try a smaller --step or --tau")
+        print("diverged: x is not finite, or further away with every update; try a smaller --tau")
     if put_down:
         print(f"wrote {put_down}: --resume goes on from it")
     sys.stdout.flush()
@@ -109,6 +111,7 @@ def summary(result: Result) -> str:
         f"{result.per_block.min()} to {result.per_block.max()}, mean delay "
         f"{result.column('delay')[-1]:.2f}, rest {100 * result.timing[:, -1].max():.1f} %",
         f"distance {result.column('distance')[-1]:.2e}, step {result.column('step')[-1]:.1e}",
+        *_particulars(result),
         *(f"note: {note}" for note in what.get("notes", [])),
     ]
     if result.truth is not None:
@@ -117,6 +120,21 @@ def summary(result: Result) -> str:
             f"{snr(result.truth, result.image):.2f} dB after"
         )
     return "\n".join(lines)
+
+
+def _particulars(result: Result) -> list[str]:
+    """What the proximal update did besides, if anything."""
+    relaxation, lines = result.provenance.get("relaxation", 1.0), []
+    if relaxation < 1:
+        lines.append(_relaxed(relaxation))
+    if result.drafts.any():
+        name, most = result.provenance["parameters"]["draft"], result.drafts.max()
+        lines.append(f"the first updates of a block, at most {most}, by {name}")
+    return lines
+
+
+def _relaxed(relaxation: float) -> str:
+    return f"note: the guard found the iteration expansive: steps relaxed to {relaxation:g}"
 
 
 def _completeness(result: Result) -> str:

@@ -1,55 +1,128 @@
 // out = A^T (A x - y) reads A twice if done as two products. Here A passes by once: while the inner
 // products of four rows are taken, the four rows before them, still in cache, are added to out.
+// Memory is what it costs: rows in half precision take half the time.
 #include "dense_gradient.hpp"
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "versions.hpp"
 
+#ifdef WIDE
+#include <immintrin.h>
+#endif
+
 namespace asyncred {
 namespace {
 
+using Half = std::uint16_t;
+
+// Four rows a, the four before them p, and the residuals of these.
+template <class Number>
+struct Batch {
+    const Number *a[4];
+    const Number *p[4];
+    float r[4];
+};
+
+// s[l] = <a_l, x>, and out += sum over l of r_l p_l, in one pass. out overlaps nothing.
+VERSIONS void pass(const Batch<float> &batch, const float *__restrict x, std::int64_t n,
+                   float *__restrict out, float *s) {
+    const float *a0 = batch.a[0], *a1 = batch.a[1], *a2 = batch.a[2], *a3 = batch.a[3];
+    const float *p0 = batch.p[0], *p1 = batch.p[1], *p2 = batch.p[2], *p3 = batch.p[3];
+    const float r0 = batch.r[0], r1 = batch.r[1], r2 = batch.r[2], r3 = batch.r[3];
+    float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+    for (std::int64_t k = 0; k < n; ++k) {
+        s0 += a0[k] * x[k];
+        s1 += a1[k] * x[k];
+        s2 += a2[k] * x[k];
+        s3 += a3[k] * x[k];
+        out[k] += r0 * p0[k] + r1 * p1[k] + r2 * p2[k] + r3 * p3[k];
+    }
+    const float found[4] = {s0, s1, s2, s3};
+    std::copy(found, found + 4, s);
+}
+
+// A factor makes up for the exponent's other bias, which is exact, of subnormal numbers too.
+inline float single(Half half) {
+    const std::uint32_t bits = half, magnitude = (bits & 0x7fffu) << 13;
+    float value;
+    std::memcpy(&value, &magnitude, sizeof value);
+    return bits & 0x8000u ? -0x1p112f * value : 0x1p112f * value;
+}
+
+VERSIONS void pass_any(const Batch<Half> &batch, const float *__restrict x, std::int64_t n,
+                       float *__restrict out, float *s) {
+    for (int l = 0; l < 4; ++l) {
+        const Half *a = batch.a[l], *p = batch.p[l];
+        const float r = batch.r[l];
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (std::int64_t k = 0; k < n; ++k) {
+            sum += single(a[k]) * x[k];
+            out[k] += r * single(p[k]);
+        }
+        s[l] = sum;
+    }
+}
+
+#ifdef WIDE
+WIDE void pass_wide(const Batch<Half> &batch, const float *x, std::int64_t n, float *out,
+                    float *s) {
+    __m512 sums[4] = {};
+    for (std::int64_t k = 0; k < n; k += 16) {
+        const auto inside = static_cast<__mmask16>(n - k < 16 ? (1u << (n - k)) - 1 : 0xffffu);
+        const auto load = [=](const Half *row) __attribute__((always_inline, target("arch=x86-64-v4"))) {
+            return _mm512_maskz_cvtph_ps(inside, _mm256_maskz_loadu_epi16(inside, row + k));
+        };
+        const __m512 x_k = _mm512_maskz_loadu_ps(inside, x + k);
+        __m512 out_k = _mm512_maskz_loadu_ps(inside, out + k);
+        for (int l = 0; l < 4; ++l) {
+            sums[l] = _mm512_fmadd_ps(load(batch.a[l]), x_k, sums[l]);
+            out_k = _mm512_fmadd_ps(_mm512_set1_ps(batch.r[l]), load(batch.p[l]), out_k);
+        }
+        _mm512_mask_storeu_ps(out + k, inside, out_k);
+    }
+    for (int l = 0; l < 4; ++l) {
+        float lanes[16];
+        _mm512_storeu_ps(lanes, sums[l]);
+        s[l] = std::accumulate(lanes, lanes + 16, 0.0f);
+    }
+}
+#endif
+
+void pass(const Batch<Half> &batch, const float *x, std::int64_t n, float *out, float *s) {
+#ifdef WIDE
+    if (__builtin_cpu_supports("x86-64-v4")) return pass_wide(batch, x, n, out, s);
+#endif
+    pass_any(batch, x, n, out, s);
+}
+
 // out += sum over j in rows[begin..end) of A_j (<A_j, x> - y_j). out overlaps nothing.
-VERSIONS void add_rows(const Rows &data, const float *__restrict x, const std::int64_t *rows,
-                       std::int64_t begin, std::int64_t end, float *__restrict out) {
+template <class Number>
+void add_rows(const Number *A, const Rows &data, const float *x, const std::int64_t *rows,
+              std::int64_t begin, std::int64_t end, float *out) {
     const std::int64_t n = data.n;
-    const float *p[4] = {};  // the rows of the batch before, and their residuals
-    float r[4] = {};
+    Batch<Number> batch = {};
+    float s[4], y[4];
     for (std::int64_t first = begin; first < end; first += 4) {
-        const float *a[4];
-        float y[4];
         for (int l = 0; l < 4; ++l) {
             // The last batch is filled up with its last row, which then counts for nothing.
             const std::int64_t index = std::min(first + l, end - 1);
             const std::int64_t j = rows ? rows[index] : index;
-            a[l] = data.A + j * n;
+            batch.a[l] = A + j * n;
             y[l] = data.y[j];
         }
-        if (first == begin) std::copy(a, a + 4, p);
-
-        const float *a0 = a[0], *a1 = a[1], *a2 = a[2], *a3 = a[3];
-        const float *p0 = p[0], *p1 = p[1], *p2 = p[2], *p3 = p[3];
-        const float r0 = r[0], r1 = r[1], r2 = r[2], r3 = r[3];
-        float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-        for (std::int64_t k = 0; k < n; ++k) {
-            s0 += a0[k] * x[k];
-            s1 += a1[k] * x[k];
-            s2 += a2[k] * x[k];
-            s3 += a3[k] * x[k];
-            out[k] += r0 * p0[k] + r1 * p1[k] + r2 * p2[k] + r3 * p3[k];
-        }
-        const float s[4] = {s0, s1, s2, s3};
-        for (int l = 0; l < 4; ++l) r[l] = first + l < end ? s[l] - y[l] : 0;
-        std::copy(a, a + 4, p);
+        if (first == begin) std::copy(batch.a, batch.a + 4, batch.p);
+        pass(batch, x, n, out, s);
+        for (int l = 0; l < 4; ++l) batch.r[l] = first + l < end ? s[l] - y[l] : 0;
+        std::copy(batch.a, batch.a + 4, batch.p);
     }
-    if (begin < end) {
-#pragma omp simd
-        for (std::int64_t k = 0; k < n; ++k)
-            out[k] += r[0] * p[0][k] + r[1] * p[1][k] + r[2] * p[2][k] + r[3] * p[3][k];
-    }
+    if (begin < end) pass(batch, x, n, out, s);  // what the last four rows add
 }
 
 }  // namespace
@@ -59,7 +132,11 @@ void dense_gradient(const Rows &data, const float *x, const std::int64_t *rows, 
     // Part t of the rows goes into sums[t], whichever thread takes it.
     std::vector<std::vector<float>> sums(threads, std::vector<float>(data.n));
     const auto part = [&](int t) {
-        add_rows(data, x, rows, w * t / threads, w * (t + 1) / threads, sums[t].data());
+        const std::int64_t begin = w * t / threads, end = w * (t + 1) / threads;
+        if (data.half)
+            add_rows(data.half, data, x, rows, begin, end, sums[t].data());
+        else
+            add_rows(data.A, data, x, rows, begin, end, sums[t].data());
     };
     if (threads == 1) {
         part(0);

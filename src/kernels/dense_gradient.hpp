@@ -5,9 +5,11 @@
 
 namespace asyncred {
 
-// A dense row-major matrix of m rows and n columns, and the measurements y (m).
+// A dense row-major matrix of m rows and n columns, and the measurements y (m). The matrix is in
+// single precision (A) or in half precision (half, finite numbers); the other one is null.
 struct Rows {
     const float *A;
+    const std::uint16_t *half;
     const float *y;
     std::int64_t m;
     std::int64_t n;

@@ -13,6 +13,8 @@ using namespace nb::literals;
 namespace {
 
 using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+// NumPy's float16, viewed as integers of as many bits.
+using HalfMatrix = nb::ndarray<const std::uint16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Result = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Numbers = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -31,23 +33,31 @@ void check_threads(int threads) {
         throw nb::value_error(("threads is " + std::to_string(threads) + ", not 1 or more").c_str());
 }
 
-asyncred::Rows checked(const Matrix &A, const Vector &x, const Vector &y, const Result &out,
+void point_to(asyncred::Rows &data, const Matrix &A) { data.A = A.data(); }
+void point_to(asyncred::Rows &data, const HalfMatrix &A) { data.half = A.data(); }
+
+template <class AnyMatrix>
+asyncred::Rows checked(const AnyMatrix &A, const Vector &x, const Vector &y, const Result &out,
                        int threads) {
     check_size("x", x.shape(0), "columns", A.shape(1));
     check_size("y", y.shape(0), "rows", A.shape(0));
     check_size("out", out.shape(0), "columns", A.shape(1));
     check_threads(threads);
-    return {A.data(), y.data(), static_cast<std::int64_t>(A.shape(0)),
-            static_cast<std::int64_t>(A.shape(1))};
+    asyncred::Rows data{nullptr, nullptr, y.data(), static_cast<std::int64_t>(A.shape(0)),
+                        static_cast<std::int64_t>(A.shape(1))};
+    point_to(data, A);
+    return data;
 }
 
-void dense_gradient(const Matrix &A, const Vector &x, const Vector &y, const Result &out,
+template <class AnyMatrix>
+void dense_gradient(const AnyMatrix &A, const Vector &x, const Vector &y, const Result &out,
                     int threads) {
     const asyncred::Rows data = checked(A, x, y, out, threads);
     asyncred::dense_gradient(data, x.data(), nullptr, data.m, 1, out.data(), threads);
 }
 
-void dense_gradient_rows(const Matrix &A, const Vector &x, const Vector &y, const Indices &rows,
+template <class AnyMatrix>
+void dense_gradient_rows(const AnyMatrix &A, const Vector &x, const Vector &y, const Indices &rows,
                          float scale, const Result &out, int threads) {
     const asyncred::Rows data = checked(A, x, y, out, threads);
     const auto w = static_cast<std::int64_t>(rows.shape(0));
@@ -103,11 +113,15 @@ void joseph_adjoint(const Matrix &r, double left, double top, const Numbers &cos
 NB_MODULE(_kernels, module) {
     // Nothing is converted: an array of another type or order would be copied at every call.
     using Unlocked = nb::call_guard<nb::gil_scoped_release>;
-    module.def("dense_gradient", &dense_gradient, "A"_a.noconvert(), "x"_a.noconvert(),
-               "y"_a.noconvert(), "out"_a.noconvert(), "threads"_a, Unlocked());
-    module.def("dense_gradient_rows", &dense_gradient_rows, "A"_a.noconvert(), "x"_a.noconvert(),
-               "y"_a.noconvert(), "rows"_a.noconvert(), "scale"_a, "out"_a.noconvert(),
-               "threads"_a, Unlocked());
+    const auto define = [&](auto gradient, auto gradient_of_rows) {
+        module.def("dense_gradient", gradient, "A"_a.noconvert(), "x"_a.noconvert(),
+                   "y"_a.noconvert(), "out"_a.noconvert(), "threads"_a, Unlocked());
+        module.def("dense_gradient_rows", gradient_of_rows, "A"_a.noconvert(), "x"_a.noconvert(),
+                   "y"_a.noconvert(), "rows"_a.noconvert(), "scale"_a, "out"_a.noconvert(),
+                   "threads"_a, Unlocked());
+    };
+    define(&dense_gradient<Matrix>, &dense_gradient_rows<Matrix>);
+    define(&dense_gradient<HalfMatrix>, &dense_gradient_rows<HalfMatrix>);
     module.def("joseph_forward", &joseph_forward, "x"_a.noconvert(), "left"_a, "top"_a,
                "cosine"_a.noconvert(), "sine"_a.noconvert(), "first"_a.noconvert(), "center"_a,
                "spacing"_a, "pixel"_a, "out"_a.noconvert(), "threads"_a, Unlocked());

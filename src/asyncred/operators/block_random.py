@@ -7,7 +7,7 @@ of A_i are normal with variance 1/m, so that E[A_i^T A_i] = I.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +38,16 @@ def rows_of_block(m: int, n: int, n_full: int) -> int:
     return max(1, round(m * n / n_full))
 
 
+def kernel(a: NDArray[Any]) -> NDArray[Any]:
+    """A matrix as the kernels take it."""
+    return a.view(np.uint16) if a.dtype == np.float16 else a
+
+
 class BlockRandom(LocalModel):
     """The data term of the blocks of one rank.
 
-    ``matrices`` and ``y`` map a block's number to A_i, float32 [m_i, n_i] in C order, and to y_i,
-    float32 [m_i]; ``shapes`` to the block's height and width (row-major pixels, n_i = h w).
+    ``matrices`` and ``y`` map a block's number to A_i, float32 or float16 [m_i, n_i] in C order,
+    and to y_i, float32 [m_i]; ``shapes`` to height and width (row-major pixels, n_i = h w).
     ``threads`` is the number of threads of the fused gradient kernel.
     """
 
@@ -77,7 +82,7 @@ class BlockRandom(LocalModel):
 
         With S drawn uniformly the second has the first as its mean. ``x_i`` float32 [h, w].
         """
-        a, y, x = self._matrices[i], self._y[i], np.ascontiguousarray(x_i).reshape(-1)
+        a, y, x = kernel(self._matrices[i]), self._y[i], np.ascontiguousarray(x_i).reshape(-1)
         out = np.empty(x.size, np.float32)
         if rows is None:
             dense_gradient(a, x, y, out, self._threads)
@@ -87,7 +92,7 @@ class BlockRandom(LocalModel):
 
     def normal(self, i: int, v: Array) -> Array:
         """A_i^T A_i v, float32 [h, w]."""
-        a, out = self._matrices[i], np.empty(v.size, np.float32)
+        a, out = kernel(self._matrices[i]), np.empty(v.size, np.float32)
         zero = np.zeros(a.shape[0], np.float32)
         dense_gradient(a, np.ascontiguousarray(v).reshape(-1), zero, out, self._threads)
         return out.reshape(self._shapes[i])
@@ -133,7 +138,7 @@ class BlockRandom(LocalModel):
         zero, out = np.zeros(a.shape[0], np.float32), np.empty(a.shape[1], np.float32)
 
         def normal(v: Array) -> Array:
-            dense_gradient(a, v, zero, out, self._threads)
+            dense_gradient(kernel(a), v, zero, out, self._threads)
             return out
 
         return largest_eigenvalue(normal, a.shape[1], np.random.default_rng(i))

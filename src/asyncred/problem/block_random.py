@@ -42,6 +42,8 @@ class BlockRandomData(LocalData):
     m: int
     seed: int | None
     """Seed of the matrices; None where the file holds them."""
+    half: bool = False
+    """Whether A is to be kept in half precision."""
 
     starts: ClassVar[Mapping[str, Callable[[Any, int], Image]]] = {
         "centered": BlockRandom.centered,
@@ -64,7 +66,12 @@ class BlockRandomData(LocalData):
     def bytes_of(self, blocks: int) -> int:
         """Memory of A_i, y_i and x_i of some full blocks."""
         n = math.prod(self.grid.block_shape)
-        return 4 * blocks * (self.m * n + self.m + n)
+        return blocks * (np.dtype(self.precision).itemsize * self.m * n + 4 * (self.m + n))
+
+    @property
+    def precision(self) -> type[np.floating[Any]]:
+        """Of what is kept of A."""
+        return np.float16 if self.half else np.float32
 
     def check(self) -> None:
         """Read all that can be wrong. Raises ValueError."""
@@ -112,7 +119,7 @@ class BlockRandomData(LocalData):
 
     def operator(self, blocks: list[int], *, threads: int) -> BlockRandom:
         """The data term of some blocks; no other block's A or y is touched."""
-        matrices = {i: self.matrix(i) for i in blocks}
+        matrices = {i: self.matrix(i).astype(self.precision, copy=False) for i in blocks}
         y, shapes = self.measured(blocks), self.shapes(blocks)
         return BlockRandom(matrices, y, shapes=shapes, threads=threads)
 
