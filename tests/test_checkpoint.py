@@ -201,7 +201,7 @@ def test_an_image_that_is_not_finite_is_not_complete(flags, cs, tmp_path):
     run(2, cs, output, "--updates", "32", "--checkpoint", kept)
     good = kept.read_bytes()
     flags = (*flags, "--step", "1e7", "--updates", "640", "--resume", kept, "--overwrite")
-    run(2, cs, output, *flags, "--checkpoint-every", "0.0002", code=1)
+    run(2, cs, output, *flags, "--checkpoint-every", "0.0002", code=4)
     found = read_result(output)
     assert not found.complete and found.provenance["stopped"] == "diverged"
     assert kept.read_bytes() == good or np.isfinite(h5py.File(kept)["x"][:]).all()

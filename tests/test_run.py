@@ -156,7 +156,7 @@ def test_tolerance_and_time_limit_end_the_run(problem, tmp_path):
 def test_divergence_is_noticed(problem, quick, tmp_path):
     flags = ("--denoiser", quick, "--step", "5", "--epochs", "1e6", "--report", "0.05")
     done = run(2, problem, tmp_path / "r.h5", *flags, timeout=60)
-    assert done.returncode == 1 and "diverged" in done.stdout, done.stderr
+    assert done.returncode == 4 and "diverged" in done.stdout, done.stderr
     assert not read_result(tmp_path / "r.h5").complete
 
 
