@@ -98,7 +98,7 @@ class Cluster:
 
     @contextmanager
     def without(self, node: str) -> Iterator[None]:
-        """A node dies, all at once; SLURM notices, which else takes SlurmdTimeout; it comes back."""
+        """A node dies; SLURM is told, which else takes SlurmdTimeout; the node comes back."""
         daemon = int((self.folder / f"run/slurmd-{node}.pid").read_text())
         for pid in [daemon, *self._processes(node)]:
             with suppress(ProcessLookupError):
