@@ -273,13 +273,13 @@ def test_bad_input_ends_the_job(problem, folder):
     """In time, with that exit code, no rank left behind: what one rank finds, and all of them."""
     for name in ("NaN", "unknown flag"):
         command = wrong_command(name, problem, folder)
-        refused(mpirun(4, *ASYNCRED, *command, timeout=10, cwd=folder), WRONG[name][1])
+        refused(mpirun(4, *ASYNCRED, *command, timeout=30, cwd=folder), WRONG[name][1])
         wait_for(lambda: not processes_naming(folder), 5)
 
 
 def test_more_ranks_than_blocks_are_refused(tmp_path):
     problem = simulate(tmp_path / "problem.h5", "--block", "96")
-    refused(run(4, problem, tmp_path / "r.h5", timeout=10), ("1 blocks", "4 ranks"))
+    refused(run(4, problem, tmp_path / "r.h5", timeout=30), ("1 blocks", "4 ranks"))
 
 
 def test_a_demo_of_too_many_ranks_leaves_nothing(tmp_path):
