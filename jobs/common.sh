@@ -20,11 +20,12 @@
 : "${ASYNCRED_CHECKPOINT:=asyncred-$SLURM_JOB_ID.checkpoint.h5}" "${ASYNCRED_CHECKPOINT_EVERY:=10}"
 
 PUT_DOWN=75
+DIVERGED=4
 restarts=$((${SLURM_RESTART_COUNT:-0} + ${ASYNCRED_RESTARTS:-0}))
 ranks=${SLURM_NTASKS:-1}
 wrapper=()   # between launcher and program
 pid='' signalled=''
-ending=''    # where srun's ranks leave their exit code, if it is 2 or 75
+ending=''    # where srun's ranks leave their exit code, if it is no fault's
 
 say() { printf '[%(%T)T] job %s: %s\n' -1 "$SLURM_JOB_ID" "$*"; }
 
@@ -46,8 +47,13 @@ forward() { # MPICH, Open MPI and srun hand SIGUSR1 on to their ranks; not all d
 }
 
 enter_environment() {
-    # shellcheck disable=SC2086  # several modules
-    [[ -z ${ASYNCRED_MODULES:-} ]] || module load $ASYNCRED_MODULES || exit
+    if [[ -n ${ASYNCRED_MODULES:-} ]]; then
+        declare -F module >/dev/null ||
+            refuse "ASYNCRED_MODULES is '$ASYNCRED_MODULES', but there is no function module here: expected" \
+                "the environment of a shell that has it (sbatch --export=ALL)"
+        # shellcheck disable=SC2086  # several modules
+        module load $ASYNCRED_MODULES || refuse "module load $ASYNCRED_MODULES: exit code $?"
+    fi
     [[ -z ${ASYNCRED_VENV:-} ]] || . "$ASYNCRED_VENV/bin/activate" || exit
     inside=()
     # shellcheck disable=SC2206  # several flags
@@ -186,7 +192,7 @@ recover() { # ARGUMENTS OF asyncred run: run it to its end, through time limits 
         say "exit code $code"
         case $code in
             0) rm -f "$ASYNCRED_CHECKPOINT" "$ASYNCRED_CHECKPOINT.previous"; return 0 ;;
-            2) return 2 ;;
+            2 | "$DIVERGED") return $code ;; # would end so again
         esac
         # a signal that comes before asyncred expects it kills it
         [[ $code == "$PUT_DOWN" || $signalled ]] && { again; return; }

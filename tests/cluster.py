@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from launch import ENVIRONMENT
@@ -26,6 +28,8 @@ class Cluster:
             **inherited,
             **ENVIRONMENT,
             "SLURM_CONF": str(folder / "slurm.conf"),
+            # Two runs of the tests do not meet.
+            "SLURM_TEST_PORT": str(20001 + 3 * (os.getpid() % 4000)),
             "ASYNCRED_VENV": sys.prefix,
             "ASYNCRED_JOBS": str(JOBS),
             "ASYNCRED_CHECKPOINT_EVERY": "0.002",
@@ -90,6 +94,35 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {timeout:g} s")
             time.sleep(0.05)
+        return found
+
+    @contextmanager
+    def without(self, node: str) -> Iterator[None]:
+        """A node dies; SLURM is told, which else takes SlurmdTimeout; the node comes back."""
+        daemon = int((self.folder / f"run/slurmd-{node}.pid").read_text())
+        for pid in [daemon, *self._processes(node)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+        try:
+            yield
+        finally:
+            self.call("slurmd", "-N", node, "-f", self.folder / "slurm.conf")
+            self.until(lambda: "idle" in self.call("sinfo", "-h", "-n", node, "-o", "%T"))
+
+    def _processes(self, node: str) -> set[int]:
+        """Those of jobs on a node, and the step daemons above them."""
+        mine = {f"SLURM_CONF={self.env['SLURM_CONF']}", f"SLURMD_NODENAME={node}"}
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (folder / "environ").read_bytes().decode().split("\0")
+                parent = (folder / "status").read_text().split("PPid:")[1].split()[0]
+                above = (folder.parent / parent / "comm").read_text()
+            except OSError:
+                continue
+            if mine <= set(environment):
+                found |= {int(folder.name)} | ({int(parent)} if "slurmstepd" in above else set())
         return found
 
     def log(self, job: str) -> str:

@@ -4,9 +4,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import h5py
 
 import asyncred.cli
 from asyncred.metrics import snr
@@ -58,6 +62,19 @@ def problem(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def stack(problem, tmp_path_factory):
+    """The same problem three times in one file."""
+    path = tmp_path_factory.mktemp("stack") / "stack.h5"
+    path.write_bytes(problem.read_bytes())
+    with h5py.File(path, "r+") as file:
+        for key in ("measurements/y", "truth"):
+            values = file[key][:]
+            del file[key]
+            file[key] = np.stack([values] * 3)
+    return path
+
+
+@pytest.fixture(scope="module")
 def uncut(cluster, problem, tmp_path_factory):
     """The SNR of a run of two ranks that nobody disturbs."""
     folder = tmp_path_factory.mktemp("uncut")
@@ -85,9 +102,9 @@ def limited(cluster, problem, uncut, tmp_path_factory):
     return job, config
 
 
-def complete(path, uncut, updates=BLOCKS * EPOCHS):
+def complete(path, uncut, updates=BLOCKS * EPOCHS, row=0):
     """Whether all updates were made, each counted once, and led where they lead uncut."""
-    found = read_result(path)
+    found = read_result(path, row)
     assert found.complete and found.provenance["stopped"] == "budget"
     assert found.per_block.sum() == found.delays.sum() == updates
     assert found.column("updates")[-1] == updates
@@ -222,6 +239,19 @@ def test_faults_come_to_an_end(cluster, problem, tmp_path):
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_diverged_run_is_not_repeated(launcher, cluster, problem, tmp_path):
+    """It has a result, and would diverge again."""
+    flags = (*RUN, "--step", "1e7")
+    env = {"ASYNCRED_LAUNCHER": launcher}
+    job = cluster.submit("requeue.sbatch", problem, "-o", "r.h5", *flags, cwd=tmp_path, env=env)
+    found = cluster.wait(job)
+    assert (found["ExitCode"], found["Restarts"]) == ("4:0", "0"), cluster.log(job)
+    assert cluster.log(job).count("asyncred run") == 1
+    assert "diverged: x is not finite; try a smaller --step" in cluster.log(job)
+    assert read_result(tmp_path / "r.h5").provenance["stopped"] == "diverged"
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_bad_input_is_not_requeued(launcher, cluster, problem, tmp_path):
     for flags, words in (
         (("-o", "r.h5", "--tau", "-1"), "--tau is '-1'"),
@@ -236,9 +266,10 @@ def test_bad_input_is_not_requeued(launcher, cluster, problem, tmp_path):
 
 
 def test_orderly_ends_under_srun_are_no_faults(tmp_path):
-    """rank.sh: 2 and 75 go into the file, the rest is passed on; a signal is the program's."""
+    """rank.sh: 2, 4 and 75 go into the file, the rest is passed on; a signal is the program's."""
     file = tmp_path / "ending"
-    for code, passed, kept in ((0, 0, ""), (2, 0, "2"), (75, 0, "75"), (9, 9, "")):
+    endings = ((0, 0, ""), (2, 0, "2"), (4, 0, "4"), (75, 0, "75"), (9, 9, ""))
+    for code, passed, kept in endings:
         file.write_text("")
         done = subprocess.run([JOBS / "rank.sh", file, "sh", "-c", f"exit {code}"], timeout=10)
         assert (done.returncode, file.read_text().strip()) == (passed, kept)
@@ -255,6 +286,40 @@ def test_ranks_that_do_not_see_each_other_are_refused(cluster, problem, tmp_path
     said = [line for line in cluster.log(job).splitlines() if line.startswith("asyncred:")]
     assert len(said) == 1 and "pmi2 for MPICH, pmix for Open MPI" in said[0], cluster.log(job)
     assert not (tmp_path / "r.h5").exists()
+
+
+def test_the_doctor_refuses_ranks_that_do_not_see_each_other(cluster, tmp_path):
+    asked = ["srun", "--mpi=none", "--ntasks=2", sys.executable, "-m", "asyncred", "doctor"]
+    done = subprocess.run(
+        [*asked, "-o", tmp_path], capture_output=True, text=True, env=cluster.env, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("asyncred:")]
+    assert len(said) == 1 and "2 processes were started" in said[0], done.stderr
+    assert "pmi2 for MPICH, pmix for Open MPI; srun --mpi=list" in said[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_modules_are_loaded_before_the_program_is_sought(cluster, problem, tmp_path):
+    """A stand-in for the function that sites have: notes its arguments, and sets PATH."""
+    path = f'[[ $3 == mpich ]] || return 1; PATH="{Path(sys.executable).parent}:$PATH"'
+    env = {
+        "BASH_FUNC_module%%": f'() {{ echo "$*" >>{tmp_path}/called; {path}; }}',
+        "ASYNCRED_VENV": "",
+        "PATH": "/usr/bin:/bin",
+    }
+    flags = ("-o", "r.h5", *TV, "--updates", "16")
+    for modules, code in (("python/3.11 mpich", "0:0"), ("python mpi", "2:0")):
+        env["ASYNCRED_MODULES"] = modules
+        job = cluster.submit("requeue.sbatch", problem, *flags, cwd=tmp_path, env=env)
+        assert cluster.wait(job)["ExitCode"] == code, cluster.log(job)
+    assert (tmp_path / "called").read_text() == "load python/3.11 mpich\nload python mpi\n"
+    assert "module load python mpi: exit code 1" in cluster.log(job)
+    assert read_result(tmp_path / "r.h5").complete
+    del env["BASH_FUNC_module%%"]
+    job = cluster.submit("requeue.sbatch", problem, *flags, cwd=tmp_path, env=env)
+    assert cluster.wait(job)["ExitCode"] == "2:0", cluster.log(job)
+    assert "'python mpi', but there is no function module" in cluster.log(job)
 
 
 def test_a_preempted_job_goes_on_later(cluster, problem, uncut, tmp_path):
@@ -328,6 +393,56 @@ def test_datasets_and_a_report_when_all_are_done(cluster, problem, uncut, tmp_pa
     complete(tmp_path / "a.h5", uncut)
     assert read_result(tmp_path / "c.h5").provenance["parameters"]["tau"] == 0.5
     assert cluster.log(report).count("complete, stopped by budget") == 3
+    assert not list(tmp_path.glob("*checkpoint*"))
+
+
+def test_a_stack_goes_on_after_a_fault_and_a_signal(cluster, stack, uncut, tmp_path):
+    """Without a checkpoint from what its result holds, with one of the image in flight from it."""
+    output = tmp_path / "r.h5"
+    flags = (*RUN, "--ranks-per-image", "2")
+    env = {"ASYNCRED_CHECKPOINT_EVERY": "10"}
+    job = cluster.submit("requeue.sbatch", stack, "-o", output, *flags, cwd=tmp_path, env=env)
+    cluster.until(lambda: "image 0 (1 of 3)" in cluster.log(job))
+    os.kill(ranks_of(output)[0], signal.SIGKILL)
+    cluster.until(lambda: "fault 1" in cluster.log(job))
+    first = read_result(output, 0)
+    assert first.complete and not list(tmp_path.glob("*checkpoint*"))
+    cluster.until(lambda: cluster.iterating(job))
+    cluster.call("scancel", "--batch", "--signal=USR1", job)
+    cluster.until(lambda: "restart 1" in cluster.log(job))
+    kept = [path.name for path in tmp_path.glob("*checkpoint*")]
+    assert kept in [[f"asyncred-{job}.checkpoint.{k:06d}.h5"] for k in (1, 2)]
+    found = cluster.wait(job)
+    assert (found["JobState"], found["Restarts"]) == ("COMPLETED", "1"), cluster.log(job)
+    assert cluster.log(job).count("--resume asyncred") == 2
+    assert cluster.log(job).count("image 0 (1 of 3)") == 1
+    for row in range(3):
+        assert complete(output, uncut, row=row).completed.all()
+    np.testing.assert_array_equal(read_result(output, 0).image, first.image)
+    assert not list(tmp_path.glob("*checkpoint*"))
+
+
+def test_parts_of_a_stack_are_merged_when_all_are_done(cluster, stack, uncut, tmp_path):
+    """The first, of two images, is cut and requeued."""
+    words = " ".join((*RUN, "--ranks-per-image 2"))
+    (tmp_path / "manifest").write_text(
+        f"{stack} a.h5 --images 0:2 {words}\n{stack} b.h5 {words} --images=2"
+    )
+    said = cluster.call(
+        JOBS / "chain.sh", "manifest", "all.h5", "--output=task-%a.log", cwd=tmp_path
+    )
+    array, report = said.split()[1].strip(","), said.split()[3]
+    cluster.until(lambda: "  epoch " in log_of(tmp_path, 1))
+    cluster.call("scancel", "--batch", "--signal=USR1", f"{array}_1")
+    cluster.until(lambda: list(tmp_path.glob("a.checkpoint.00000[01].h5")))
+    found = cluster.wait(report, 90)
+    assert found["JobState"] == "COMPLETED", cluster.log(report)
+    assert cluster.state(f"{array}_1")["Restarts"] == "1"
+    assert "wrote all.h5: 3 images of 2 parts, 3 complete" in cluster.log(report)
+    for row in range(3):
+        assert f"3 of 3 images complete; row {row}: complete" in cluster.log(report)
+        assert (tmp_path / f"all.{row}.png").exists()
+        complete(tmp_path / "all.h5", uncut, row=row)
     assert not list(tmp_path.glob("*checkpoint*"))
 
 
@@ -405,20 +520,19 @@ def requeued(cluster, job):
 
 
 @two_nodes
-def test_a_node_that_dies(cluster, problem, uncut, tmp_path):
-    """Its daemon and its ranks are killed: the other node goes on alone. The last test."""
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_node_that_dies(launcher, cluster, problem, uncut, tmp_path):
+    """All that runs on it is killed, and SLURM told: the other node goes on alone."""
     output = tmp_path / "r.h5"
     options = ("--nodes=2", "--ntasks-per-node=1")
-    env = {"ASYNCRED_ANSWER_WITHIN": "8"}
+    env = {"ASYNCRED_ANSWER_WITHIN": "8", "ASYNCRED_LAUNCHER": launcher}
     job = cluster.submit(
         "multi_node.sbatch", problem, "-o", output, *RUN, cwd=tmp_path, options=options, env=env
     )
     cluster.until((tmp_path / f"asyncred-{job}.checkpoint.h5.previous").exists)
-    os.kill(int((cluster.folder / "run/slurmd-n2.pid").read_text()), signal.SIGKILL)
-    for pid in ranks_of(output):
-        if node_of(pid) == "n2":
-            os.kill(pid, signal.SIGKILL)
-    cluster.until(lambda: "exit code 0" in cluster.log(job))  # SLURM waits for n2 a minute more
+    with cluster.without("n2"):
+        assert cluster.wait(job)["JobState"] == "COMPLETED", cluster.log(job)
     assert cluster.state(job)["Restarts"] == "0"
     assert "no answer from n2; 1 ranks on n1" in cluster.log(job)
+    assert cluster.log(job).count("--resume asyncred") >= 1
     assert complete(output, uncut).provenance["ranks"] == 1

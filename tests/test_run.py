@@ -14,6 +14,7 @@ import h5py
 import asyncred.cli
 from asyncred.metrics import snr
 from asyncred.result import read_result
+from commands import several
 from launch import end, find_mpirun, mpirun, processes_naming, ranks_of, start
 from networks import conditional_u_net, smoothing
 
@@ -137,7 +138,7 @@ def test_minibatches_and_uniform_order_and_start_from_a_file(quick, fixed_point,
 
 
 def test_a_slow_rank_slows_only_itself(problem, tmp_path):
-    flags = ("--slow", "1:4", "--updates", "400")
+    flags = ("--slow", "1:10", "--updates", "200")
     fast, slow = reconstruct(2, problem, tmp_path / "async.h5", *flags).per_rank
     assert fast >= 2 * slow
     fast, slow = reconstruct(2, problem, tmp_path / "sync.h5", *flags, "--method", "sync").per_rank
@@ -156,7 +157,7 @@ def test_tolerance_and_time_limit_end_the_run(problem, tmp_path):
 def test_divergence_is_noticed(problem, quick, tmp_path):
     flags = ("--denoiser", quick, "--step", "5", "--epochs", "1e6", "--report", "0.05")
     done = run(2, problem, tmp_path / "r.h5", *flags, timeout=60)
-    assert done.returncode == 1 and "diverged" in done.stdout, done.stderr
+    assert done.returncode == 4 and "diverged" in done.stdout, done.stderr
     assert not read_result(tmp_path / "r.h5").complete
 
 
@@ -236,29 +237,49 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_bad_input_is_refused_in_one_line(name, problem, tmp_path):
-    wrong, words = WRONG[name]
-    (tmp_path / "old.h5").write_text("an old result")
-    no_denoiser(tmp_path / "exp.onnx")
+def wrong_command(name, problem, folder):
+    """A run with the fault of that name, to be started in the folder."""
+    wrong, _ = WRONG[name]
     path, flags = problem, ()
     if isinstance(wrong, str):
-        path = tmp_path / wrong
+        path = folder / wrong
     elif isinstance(wrong, tuple):
         flags = wrong
     else:
-        path = spoilt(problem, tmp_path / "bad.h5", wrong)
-    command = (*ASYNCRED, "run", path, "-o", "new.h5", *flags)
-    refused(mpirun(4, *command, timeout=10, cwd=tmp_path), words)
+        path = spoilt(problem, folder / f"{name.replace(' ', '-')}.h5", wrong)
+    return ["run", path, "-o", "new.h5", *flags]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """One to run wrong commands in, which leave it as it is."""
+    (tmp_path / "old.h5").write_text("an old result")
+    no_denoiser(tmp_path / "exp.onnx")
+    yield tmp_path
     assert (tmp_path / "old.h5").read_text() == "an old result"
     assert not (tmp_path / "new.h5").exists()
     assert not list(tmp_path.glob(".*"))
-    wait_for(lambda: not processes_naming(tmp_path), 5)
+
+
+def test_bad_input_is_refused_in_one_line(problem, folder):
+    ends = several(4, *(wrong_command(name, problem, folder) for name in WRONG), cwd=folder)
+    for (name, (_, words)), (code, said) in zip(WRONG.items(), ends, strict=True):
+        lines = [line for line in said.splitlines() if line.startswith("asyncred:")]
+        assert code == 2 and len(lines) == 1 and "Traceback" not in said, (name, said)
+        assert all(word in lines[0] for word in words), (name, said)
+
+
+def test_bad_input_ends_the_job(problem, folder):
+    """In time, with that exit code, no rank left behind: what one rank finds, and all of them."""
+    for name in ("NaN", "unknown flag"):
+        command = wrong_command(name, problem, folder)
+        refused(mpirun(4, *ASYNCRED, *command, timeout=30, cwd=folder), WRONG[name][1])
+        wait_for(lambda: not processes_naming(folder), 5)
 
 
 def test_more_ranks_than_blocks_are_refused(tmp_path):
     problem = simulate(tmp_path / "problem.h5", "--block", "96")
-    refused(run(4, problem, tmp_path / "r.h5", timeout=10), ("1 blocks", "4 ranks"))
+    refused(run(4, problem, tmp_path / "r.h5", timeout=30), ("1 blocks", "4 ranks"))
 
 
 def test_a_demo_of_too_many_ranks_leaves_nothing(tmp_path):
@@ -285,12 +306,18 @@ def test_processes_that_do_not_see_each_other_are_refused(problem, tmp_path):
     assert done.returncode == 2 and "MPI sees each alone" in stderr
 
 
+@pytest.fixture(scope="module")
+def old_result(problem, tmp_path_factory):
+    path = tmp_path_factory.mktemp("old") / "result.h5"
+    return reconstruct(2, problem, path, "--updates", "16").path
+
+
 @pytest.fixture
-def long_run(problem, tmp_path):
+def long_run(problem, old_result, tmp_path):
     """A run of 4 ranks over an old result, long enough to be disturbed."""
     output = tmp_path / "result.h5"
-    reconstruct(2, problem, output, "--updates", "16")
-    old = output.read_bytes()
+    old = old_result.read_bytes()
+    output.write_bytes(old)
     flags = ["--epochs", "1e6", "--overwrite", "--report", "0.1"]
     job = start([find_mpirun(), "-n", "4", *ASYNCRED, "run", problem, "-o", output, *flags])
     assert job.stdout is not None

@@ -28,10 +28,16 @@ from asyncred.terms import read_term
 EARLY = 75
 """The exit code of a run that stopped before its end, and can be resumed."""
 
+DIVERGED = 4
+"""The exit code of a run whose x is not finite: started again it would do the same.
+
+No bitwise or of other codes, which is what MPICH's mpirun makes of those of different ranks.
+"""
+
 ABORT_SECONDS = 60
 """How long a rank waits for the end of a job that was aborted."""
 
-EXIT_CODES = {Reason.SIGNAL: EARLY, Reason.DIVERGED: 1}
+EXIT_CODES = {Reason.SIGNAL: EARLY, Reason.DIVERGED: DIVERGED}
 
 
 def run(config: RunConfig, everybody: MPI.Intracomm) -> int:

@@ -159,9 +159,9 @@ def test_one_rank_equals_bc_red_bit_for_bit(comm, D, minibatch):
 def test_reaches_the_fixed_point_of_gm_red(comm, D, algorithm, far):
     if comm.size > len(GRID):
         pytest.skip("of at most as many ranks as blocks")
-    x_star, _ = serial(D, gm_red, updates=500)
+    x_star, _ = serial(D, gm_red, updates=200)
     far_ranks = range(comm.size) if far else ()
-    found, r = run(comm, D, algorithm, updates=1800, far=far_ranks)
+    found, r = run(comm, D, algorithm, updates=150 * len(GRID), far=far_ranks)
     assert np.linalg.norm(found - x_star) <= 2e-3 * np.linalg.norm(x_star)
     drift = np.linalg.norm(r - (MODEL.whole(GRID, found) - Y))
     assert drift <= 1e-4 * np.linalg.norm(Y)
