@@ -8,6 +8,7 @@ from asyncred.stepsize import (
     AdaptiveStep,
     DecayingStep,
     FixedStep,
+    ProximalStep,
     SafeStep,
     largest_eigenvalue,
 )
@@ -62,3 +63,32 @@ def test_decaying_step_counts_the_updates_of_each_block():
     step = DecayingStep(FixedStep(0.5), epochs=2)
     assert [step(0, 0) for _ in range(4)] == [0.5, 0.5 / 1.5, 0.25, 0.2]
     assert step(1, 0) == 0.5
+
+
+def test_proximal_step_falls_to_that_of_block_jacobi():
+    step = ProximalStep(spread=4.0, b=16)
+    found = [step(0, delay) for delay in (0, 5, 15, 100)]
+    np.testing.assert_allclose(found, [1, 1 / 2, 1 / 4, 1 / 4])
+    assert ProximalStep(spread=1.0, b=1)(0, 3) == 1
+
+
+@pytest.mark.parametrize("together", [1, 4, 16])
+def test_proximal_steps_converge_on_coupled_blocks(together):
+    """Block Jacobi in groups of blocks, as far apart as the delay says; A couples all of them."""
+    rng = np.random.default_rng(0)
+    b, n, mu = 16, 3, 0.1
+    A = rng.standard_normal((30, 1)) + 0.3 * rng.standard_normal((30, b * n))  # much in common
+    A /= np.linalg.norm(A, 2)
+    H, blocks = A.T @ A + mu * np.eye(b * n), np.arange(b * n).reshape(b, n)
+    P = [np.linalg.inv(H[np.ix_(i, i)]) for i in blocks]
+    preconditioned = np.vstack([p @ H[i] for p, i in zip(P, blocks, strict=True)])
+    lambda_max = np.linalg.eigvals(preconditioned).real.max()
+    step = ProximalStep(spread=lambda_max, b=b)
+    x, squares = rng.standard_normal(b * n), []
+    for _ in range(60):
+        for group in np.split(np.arange(b), b // together):
+            G = H @ x
+            for i in group:
+                x[blocks[i]] -= step(i, together - 1) * P[i] @ G[blocks[i]]
+        squares.append(x @ x)
+    assert squares[-1] < 1e-3 * squares[0]

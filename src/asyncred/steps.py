@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from asyncred.job import Job
 from asyncred.operators import Coupled
 from asyncred.sampling import EpochOrder, FullBatch, Minibatch, Order, RandomRows, UniformOrder
-from asyncred.stepsize import AdaptiveStep, DecayingStep, FixedStep, SafeStep, Step
+from asyncred.stepsize import (
+    AdaptiveStep,
+    DecayingStep,
+    FixedStep,
+    ProximalStep,
+    SafeStep,
+    Step,
+)
 
 
 def choose_step(job: Job) -> Step:
@@ -21,9 +30,11 @@ def _constant_step(job: Job) -> Step:
     config, A, tau, past = job.config, job.term.A, job.plan.tau, job.past
     if not isinstance(config.step, str):
         return FixedStep(config.step)
-    if job.plan.mu is not None and config.step == "adaptive":
-        return FixedStep(1.0)  # of the proximal update
     grid, ranks = job.plan.problem.grid, job.comm.size
+    if job.plan.mu is not None and config.step == "adaptive":
+        b = len(grid)
+        shared = np.sqrt(b) if isinstance(A, Coupled) else 2.0 if A.halo else 1.0
+        return ProximalStep(spread=min(b, shared), b=b)
     b, L = len(grid), {i: A.lipschitz(i, config.minibatch) for i in job.own}
     coupling = 0.0
     if isinstance(A, Coupled):

@@ -101,6 +101,24 @@ class AdaptiveStep:
         return float(2 * RELAXATION / (L + 2 * self._tau + stale))
 
 
+class ProximalStep:
+    """The step of the proximal update: 1 for one block after the other, less for many at once.
+
+    One at a time the update of a quadratic g is block Gauss-Seidel, which converges at 1; all b at
+    once it is block Jacobi, and 1 / lambda is safe, with ``spread`` = lambda the largest eigenvalue
+    of P^-1 (A^T A + mu), P its diagonal blocks: 1 where blocks share no measurements, at most
+    sqrt(b) in tomography and MRI where it was computed. In between the delay says how many others
+    moved. A rule of thumb, under a guard.
+    """
+
+    def __init__(self, *, spread: float, b: int) -> None:
+        self._more, self._others = spread - 1, max(1, b - 1)
+
+    def __call__(self, i: int, delay: int) -> float:
+        """Return 1 / (1 + (spread - 1) min(1, delay / (b - 1)))."""
+        return 1 / (1 + self._more * min(1.0, delay / self._others))
+
+
 class DecayingStep:
     """Another step, divided by 1 + e / ``epochs`` at the e-th update of a block on this rank.
 
