@@ -16,11 +16,11 @@ from asyncred.config import RunConfig
 from asyncred.instrument import Times
 from asyncred.job import Job
 from asyncred.keeper import KeptStop
-from asyncred.monitor import SUMS, Reference, RunMonitor, Sample, Tolerance
+from asyncred.monitor import RECORD, SUMS, Reference, RunMonitor, Sample, Tolerance
 from asyncred.operators import Image
 from asyncred.red import RedOperator
 from asyncred.serial_red import LocalImage, bc_red, gm_red
-from asyncred.shared import Counters, SharedImage
+from asyncred.shared import Claims, Counters, SharedImage, sharing
 from asyncred.state import AnyImage, State, keeper_of
 from asyncred.steps import choices, choose_step
 from asyncred.stopping import AsyncStop, Reason, SyncStop
@@ -58,18 +58,21 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
         counters = stack.enter_context(Counters(job.comm, sums=SUMS))
         x = stack.enter_context(_image(job, G, counters))
         reference = _reference(job, x)
-        past = job.past
+        past, share = job.past, sharing(job.node, stack)
+        claims = _claims(job, stack)
         monitor = RunMonitor(
             counters,
             reference,
-            truth=job.truth,
+            truth=share(dict(job.truth)),
+            records=share({i: np.zeros(RECORD) for i in job.own}),
             tolerance=Tolerance(job.config.tol, job.config.tol_distance),
             interval=job.config.report,
             on_sample=show,
             counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
             history=past.history,
         )
-        state = State(job, x, counters, reference, monitor, times, list(past.drifts))
+        drifts = list(past.drifts)
+        state = State(job, x, counters, reference, monitor, times, claims, drifts)
         reason = _iterate(state, G, signalled)
         kept = replace(times)  # the last distance is no part of the loop
         _close_history(state, reason)
@@ -112,6 +115,14 @@ def _image(job: Job, G: RedOperator, counters: Counters) -> Iterator[AnyImage]:
         yield shared
 
 
+def _claims(job: Job, stack: ExitStack) -> Claims | None:
+    """Who works on which block, where ranks update each other's. Collective."""
+    if job.node is None:
+        return None
+    updates = {i: int(job.past.per_block[i]) for i in job.placement.reach}
+    return stack.enter_context(Claims(job.node, updates))
+
+
 def _reference(job: Job, x: AnyImage) -> Reference:
     """||G(x0)||^2 and ||truth||^2. Collective."""
     truth = sum(float(np.sum(np.square(np.abs(block)))) for block in job.truth.values())
@@ -140,7 +151,7 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> Rea
     """Run the algorithm on this rank; why all ranks stopped. Collective."""
     job, monitor = state.job, state.monitor
     config, coupling = job.config, job.term.coupling
-    step, keeper = choose_step(job), keeper_of(state)
+    step, keeper = choose_step(job, state.updates), keeper_of(state)
     at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
     job.comm.Barrier()  # all clocks start together
     stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
@@ -151,7 +162,7 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> Rea
     everything = legs(config, len(G.grid), coupled=coupling is not None)
     for leg in [leg for leg in everything if leg > job.past.updates]:
         stop.until(-(-leg // at_once))
-        order, minibatch = choices(job, sum(monitor.counts.values()))
+        order, minibatch = choices(job, state.claims, sum(monitor.counts.values()))
         start = time.perf_counter()
         ALGORITHMS[config.method](
             G, state.x, order=order, minibatch=minibatch, step=step, stop=asked, monitor=monitor
@@ -188,11 +199,19 @@ def _stop(
     return AsyncStop(
         counters,
         updates=0,
-        most=max(CLAIM, len(job.own)),
+        most=_most(job),
         seconds=seconds,
         signalled=signalled,
         done=done,
     )
+
+
+def _most(job: Job) -> int:
+    """How much of the budget this rank claims at once.
+
+    What a slow rank has claimed of it nobody steals: one update at a time, but not over a network.
+    """
+    return 1 if job.node and not job.placement.far else max(CLAIM, len(job.own))
 
 
 def _close_history(state: State, reason: Reason) -> None:

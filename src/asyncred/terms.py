@@ -25,7 +25,7 @@ from asyncred.placement import Placement
 from asyncred.plan import Plan, stored_blocks
 from asyncred.problem import CoupledData, LocalData
 from asyncred.problem.kinds import LocalOperator
-from asyncred.shared import SharedResidual
+from asyncred.shared import SharedResidual, check_room, sharing
 from asyncred.values import without_phases
 
 
@@ -46,27 +46,36 @@ class LocalTerm:
     """A term that shares nothing."""
 
     def __init__(
-        self, comm: MPI.Intracomm, data: LocalData, A: LocalOperator, plan: Plan, own: list[int]
+        self,
+        node: MPI.Intracomm | None,
+        data: LocalData,
+        A: LocalOperator,
+        plan: Plan,
+        placement: Placement,
     ) -> None:
-        self._comm, self._data, self._A, self._plan, self._own = comm, data, A, plan, own
+        self._node, self._data, self._A = node, data, A
+        self._plan, self._placement = plan, placement
 
     def open(self, comm: MPI.Intracomm, stack: ExitStack) -> None:
-        """It is open as it is."""
+        """Share with the ranks of the node what A has of the own blocks. Collective over comm."""
+        self._comm = comm
+        if self._node is not None:
+            self._A = self._A.shared(sharing(self._node, stack))
 
     def turn(self, index: int) -> ImageTerm:
         """The term of an image of the stack. Collective. Raises InputError."""
-        data, own = self._data.of(index), self._own
-        A = self._A.of(on_all(self._comm, lambda: data.measured(own)))
+        data, reach = self._data.of(index), self._placement.reach
+        A = self._A.of(on_all(self._comm, lambda: data.measured(reach)))
         return ImageTerm(A, on_all(self._comm, lambda: self._start(A, index)), None, {})
 
     def _start(self, A: LocalOperator, index: int) -> Mapping[int, Image]:
-        data, plan = self._data, self._plan
+        data, plan, own = self._data, self._plan, self._placement.own
         if plan.start in data.starts:
-            return {i: data.starts[plan.start](A, i) for i in self._own}
+            return {i: data.starts[plan.start](A, i) for i in own}
         if plan.start == "zero":
-            shapes = {i: region_shape(data.grid.block(i)) for i in self._own}
+            shapes = {i: region_shape(data.grid.block(i)) for i in own}
             return {i: np.zeros(shape, data.dtype) for i, shape in shapes.items()}
-        return stored_blocks(plan.start, plan.problem, self._own, index)
+        return stored_blocks(plan.start, plan.problem, own, index)
 
 
 class CoupledTerm:
@@ -119,16 +128,20 @@ class CoupledTerm:
 
 
 def read_term(
-    everybody: MPI.Intracomm, comm: MPI.Intracomm, plan: Plan, placement: Placement
+    everybody: MPI.Intracomm,
+    comm: MPI.Intracomm,
+    node: MPI.Intracomm | None,
+    plan: Plan,
+    placement: Placement,
 ) -> LocalTerm | CoupledTerm:
     """Read A, and the first image's measurements and start, of this rank. Collective.
 
-    ``comm`` are the ranks that share an image. Raises InputError on all ranks of ``everybody``.
+    ``comm`` are the ranks that share an image, ``node`` those of them that update each other's
+    blocks. Raises InputError on all ranks of ``everybody``.
     """
     data, own = plan.problem.data, placement.own
     if isinstance(data, LocalData):
-        A = on_all(everybody, lambda: data.operator(own, threads=placement.threads))
-        term: LocalTerm | CoupledTerm = LocalTerm(comm, data, A, plan, own)
+        term: LocalTerm | CoupledTerm = _local(everybody, node, data, plan, placement)
     else:
         model = on_all(everybody, lambda: _model(data, placement))
         on_all(everybody, lambda: data.y(own_groups(data, comm)))
@@ -139,8 +152,21 @@ def read_term(
     return term
 
 
+def _local(
+    everybody: MPI.Intracomm,
+    node: MPI.Intracomm | None,
+    data: LocalData,
+    plan: Plan,
+    placement: Placement,
+) -> LocalTerm:
+    known = placement.own if data.shared_A else placement.reach
+    A = on_all(everybody, lambda: data.operator(known, threads=placement.threads))
+    on_all(everybody, lambda: check_room(node, A.bytes_to_share))
+    return LocalTerm(node, data, A, plan, placement)
+
+
 def _model(data: CoupledData, placement: Placement) -> ForwardModel:
-    return data.model(placement.own, threads=placement.threads)
+    return data.model(placement.reach, threads=placement.threads)
 
 
 def own_groups(data: CoupledData, comm: MPI.Intracomm) -> range:

@@ -48,6 +48,7 @@ class BlockRandomData(LocalData):
         "tv": lambda A, i: total_variation_start(A, i, A.centered(i)),
     }
     tau = 0.8
+    shared_A = True
 
     @property
     def groups(self) -> int:
@@ -101,7 +102,7 @@ class BlockRandomData(LocalData):
         return BlockRandom(
             {i: self.matrix(i) for i in blocks},
             self.measured(blocks),
-            shapes={i: region_shape(self.grid.block(i)) for i in blocks},
+            shapes={i: region_shape(self.grid.block(i)) for i in range(len(self.grid))},
             threads=threads,
         )
 
