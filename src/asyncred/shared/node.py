@@ -21,7 +21,7 @@ Share = Callable[[dict[int, Array]], Mapping[int, Array]]
 """Own arrays by block in, those of all ranks of the node out."""
 
 ALIGNMENT = 64
-"""Of every array, in bytes: a cache line."""
+"""Of every array within the memory of its rank, in bytes: a cache line."""
 
 SHARED_MEMORY = Path("/dev/shm")
 """Where MPI libraries take it from on Linux; a container's may be small."""
