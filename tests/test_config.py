@@ -88,6 +88,7 @@ BAD = {
     "max_time": ["0", "-inf", "nan"],
     "step": ["0", "-0.1", "fast", "inf", "nan", True],
     "order": ["random"],
+    "steal": ["yes", True, ""],
     "seed": ["-1", 0.5],
     "start": ["", 0],
     "images": ["-1", "3:3", "1:2:3", "all", 2.7, True],

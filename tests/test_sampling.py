@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from asyncred.sampling import EpochOrder, FullBatch, RandomRows, UniformOrder
+from asyncred.sampling import EpochOrder, FullBatch, LeastUpdated, RandomRows, UniformOrder
 
 BLOCKS = [3, 5, 8, 13]
 
@@ -45,6 +45,67 @@ def test_cut_minibatches_go_on_as_if_uncut():
 def test_order_depends_on_its_seed_alone(order):
     first, second, other = (order(BLOCKS, [seed]) for seed in (1, 1, 2))
     assert draws(first, 40) == draws(second, 40) != draws(other, 40)
+
+
+class Board:
+    """One process's own, with blocks that others hold; some claims are lost to them."""
+
+    def __init__(self, updates, taken=(), lost=0):
+        self.blocks, self.taken, self.lost = sorted(updates), set(taken), lost
+        self.counts = dict(updates)
+
+    def look(self):
+        return np.array([-1 if i in self.taken else self.counts[i] for i in self.blocks])
+
+    def claim(self, i, updates):
+        assert i not in self.taken and self.counts[i] == updates
+        if self.lost:
+            self.lost -= 1
+            self.counts[i] += 1  # another rank was faster, and is through
+            return False
+        self.taken.add(i)
+        return True
+
+    def done(self, i):
+        self.taken.remove(i)
+        self.counts[i] += 1
+
+
+def test_the_least_updated_free_block_is_taken():
+    board = Board({3: 5, 5: 2, 8: 1, 13: 2}, taken=[8])
+    order = LeastUpdated(board, own=[3], seed=[0])
+    i = order.next()
+    assert i in (5, 13) and board.taken == {8, i}
+    assert order.next() == 18 - i
+    order.done(i)
+    assert board.counts[i] == 3 and order.next() == i
+
+
+def test_of_equals_an_own_block_is_taken_else_any():
+    def first(seed, own):
+        return LeastUpdated(Board(dict.fromkeys(BLOCKS, 0)), own, [seed]).next()
+
+    assert {first(seed, own=[5]) for seed in range(20)} == {5}
+    assert {first(seed, own=[5, 13]) for seed in range(20)} == {5, 13}
+    assert {first(seed, own=[]) for seed in range(50)} == set(BLOCKS)
+
+
+def test_a_lost_claim_is_followed_by_another():
+    board = Board({3: 0, 5: 1, 8: 2}, lost=2)
+    order = LeastUpdated(board, own=[3], seed=[0])
+    order.done(order.next())
+    assert board.lost == 0 and sum(board.counts.values()) == 3 + 2 + 1
+
+
+def test_one_rank_alone_takes_every_block_once_an_epoch():
+    board = Board(dict.fromkeys(BLOCKS, 7))
+    order = LeastUpdated(board, BLOCKS, [0])
+    for _ in range(20):
+        epoch = []
+        for _ in BLOCKS:
+            epoch.append(order.next())
+            order.done(epoch[-1])
+        assert sorted(epoch) == BLOCKS
 
 
 def test_rows_are_distinct_sorted_and_equally_likely():

@@ -1,5 +1,7 @@
 """Step sizes by their formulas, and the power iteration behind L."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -60,8 +62,12 @@ def test_power_iteration_of_zero():
 
 
 def test_decaying_step_counts_the_updates_of_each_block():
-    step = DecayingStep(FixedStep(0.5), epochs=2)
-    assert [step(0, 0) for _ in range(4)] == [0.5, 0.5 / 1.5, 0.25, 0.2]
+    updates = Counter()
+    step, found = DecayingStep(FixedStep(0.5), epochs=2, updates=updates.__getitem__), []
+    for _ in range(4):
+        found.append(step(0, 0))
+        updates[0] += 1
+    assert found == [0.5, 0.5 / 1.5, 0.25, 0.2]
     assert step(1, 0) == 0.5
 
 

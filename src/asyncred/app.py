@@ -15,7 +15,7 @@ from asyncred.config import InputError, RunConfig
 from asyncred.denoiser import OnnxDenoiser
 from asyncred.job import Setup, make_job
 from asyncred.output import gather_record, open_stack, write_image
-from asyncred.placement import place, spans_hosts
+from asyncred.placement import neighbours, place, spans_hosts
 from asyncred.plan import Plan, make_plan, truth_blocks
 from asyncred.progress import Progress, Quiet, progress
 from asyncred.provider import find_provider
@@ -49,8 +49,10 @@ def run(config: RunConfig, everybody: MPI.Intracomm) -> int:
     plan = on_root(everybody, lambda: make_plan(config, everybody.size))
     comm = MPI.Intracomm(everybody.Split(everybody.rank // plan.ranks_per_image))
     blocks = len(plan.problem.grid)
-    placement = place(comm, blocks, threads=config.threads, everybody=everybody)
-    term = read_term(everybody, comm, plan, placement)
+    steal = config.steal == "on"
+    placement = place(comm, blocks, threads=config.threads, everybody=everybody, steal=steal)
+    node = neighbours(comm) if steal else None
+    term = read_term(everybody, comm, node, plan, placement)
     on_all(everybody, lambda: truth_blocks(plan.problem, placement.own, plan.problem.images[0]))
     hosts = everybody.allgather(MPI.Get_processor_name())
     thread = _progress_thread(config, everybody)  # from here on the first image's input is fine
@@ -62,13 +64,27 @@ def run(config: RunConfig, everybody: MPI.Intracomm) -> int:
     draft = on_all(everybody, lambda: _draft(plan, threads))
     if everybody.rank == 0:
         say_start(plan, placement, providers, config, hosts)
-    setup = Setup(config, everybody, comm, plan, placement, term, denoiser, draft, hosts, providers)
+    setup = Setup(
+        config,
+        everybody,
+        comm,
+        plan,
+        placement,
+        node,
+        term,
+        denoiser,
+        draft,
+        hosts,
+        providers,
+    )
     with ExitStack() as stack, Signals() as signals:
         if thread:
             stack.enter_context(ProgressThread(everybody))
         term.open(comm, stack)
         queue = stack.enter_context(Queue(everybody))
         code = _all_images(setup, queue, _heard_by_all(signals, queue))
+    if node:
+        node.Free()
     comm.Free()
     return code
 

@@ -7,12 +7,15 @@
 Every rank runs this loop on its own blocks and waits for no other. Departures from the paper:
 
 1. A rank draws among the blocks it owns, not among all: its A_i need not travel. Ranks of unequal
-   speed therefore update their blocks unequally often.
+   speed therefore update their blocks unequally often. With ``LeastUpdated`` it draws among the
+   blocks of its node, whose A_i are in common memory: it claims a block that no other rank works
+   on, and gives it back once updated. Then a slow rank costs its own share only.
 2. A read takes the window of the block (the block and the denoiser's halo), not the whole image:
    G_i depends on nothing else.
 3. What the next window needs from other hosts is asked for before the denoiser runs on this one.
    That part is then older by one update of this rank, and its delay is counted from that moment.
-   Which block comes next, and which measurements, is therefore drawn one update before.
+   Which block comes next, and which measurements, is therefore drawn one update before; not so
+   where blocks are claimed, as a slow rank would keep two from the others.
 4. The step may depend on the delay of the update, and decay (``asyncred.stepsize``).
 5. ``EpochOrder``, the default, takes every block once an epoch where the paper draws uniformly
    (``UniformOrder``).
@@ -40,7 +43,7 @@ def async_red(
     stop: Stop,
     monitor: Monitor,
 ) -> None:
-    """Update this rank's blocks of the shared image until ``stop`` says so."""
+    """Update blocks of the shared image until ``stop`` says so."""
 
     def draw() -> tuple[int, Rows | None]:
         """The next block and its measurements; other hosts are asked for what it needs of them."""
@@ -50,10 +53,11 @@ def async_red(
         G.A.request(i, rows)
         return i, rows
 
-    i, rows = draw()
+    following = None
     while not stop():
+        i, rows = following or draw()
         x_tilde = x.read(i)  # the inconsistent read (line 3)
-        following = draw()
+        following = draw() if order.ahead else None
         G_i = G.block(i, x_tilde, rows)  # line 4 (5)
         delay = x.delay(i)
         gamma = step(i, delay)
@@ -61,4 +65,4 @@ def async_red(
         x.add(i, delta)  # x <- x - gamma U_i G_i(x_tilde), line 5 (6)
         G.A.moved(i, delta)
         monitor.record(i, x.own(i, x_tilde), G_i, gamma=gamma, delay=delay)
-        i, rows = following
+        order.done(i)

@@ -93,6 +93,8 @@ class RunConfig:
     step: str | float = "adaptive"
     decay: float | None = None
     order: str = "epoch"
+    steal: str = "off"
+    """Whether the ranks of a node take the least-updated block of any of them."""
     seed: int = 0
     start: str = "auto"
     refresh: float = 50.0
@@ -244,6 +246,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "step": checks.step,
     "decay": checks.number("epochs > 0", open_low=True),
     "order": checks.choice("epoch", "uniform"),
+    "steal": checks.choice("on", "off"),
     "seed": checks.integer("an integer >= 0", large=True),
     "start": checks.text,
     "refresh": checks.number("epochs >= 0"),

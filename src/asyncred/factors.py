@@ -25,6 +25,7 @@ from mpi4py import MPI
 from asyncred.collective import on_all, on_root
 from asyncred.files import InPlace, open_hdf5, renamed, reserve
 from asyncred.operators import Factored, factor
+from asyncred.placement import Placement
 from asyncred.problem.block_random import BlockRandomData
 
 FORMAT, VERSION = "asyncred-factors", 1
@@ -36,19 +37,18 @@ def open_factors(
     comm: MPI.Intracomm,
     path: Path,
     data: BlockRandomData,
-    own: list[int],
+    placement: Placement,
     *,
     mu: float,
-    threads: int,
 ) -> Factored:
-    """The factored data term of the own blocks, from a file that is made where it is missing.
+    """The factored data term of the blocks this rank may update; the file is made if missing.
 
     Collective over comm, whose ranks may own the same blocks. Raises InputError where the file is
     of another A or mu, or cannot be made.
     """
     if not on_root(comm, path.exists):
-        make_factors(comm, path, data, mu=mu, threads=threads)
-    return on_all(comm, lambda: _read(path, data, own, mu=mu, threads=threads))
+        make_factors(comm, path, data, mu=mu, threads=placement.threads)
+    return on_all(comm, lambda: _read(path, data, placement, mu=mu))
 
 
 def make_factors(
@@ -72,7 +72,7 @@ def _lay_out(path: Path, data: BlockRandomData, mu: float) -> None:
     with h5py.File(path, "w") as file:
         file.attrs.update({"format": FORMAT, "version": VERSION, "mu": mu})
         reserve(file, "sha256", (len(data.grid),), f"S{DIGITS}")
-        for i, (h, w) in data.shapes(list(range(len(data.grid)))).items():
+        for i, (h, w) in data.shapes(range(len(data.grid))).items():
             reserve(file.require_group("A"), str(i), (data.rows(i), h * w), data.precision)
             reserve(file.require_group("L"), str(i), (data.rows(i), data.rows(i)), np.float32)
 
@@ -88,10 +88,9 @@ def _fill(path: Path, data: BlockRandomData, blocks: range, *, mu: float, thread
         file.sync()
 
 
-def _read(
-    path: Path, data: BlockRandomData, own: list[int], *, mu: float, threads: int
-) -> Factored:
-    """Map the own blocks' factors. Raises ValueError where they are not those of A and mu."""
+def _read(path: Path, data: BlockRandomData, placement: Placement, *, mu: float) -> Factored:
+    """Map factors. Raises ValueError where those of the own blocks are not those of A and mu."""
+    reach = placement.reach
     with open_hdf5(path) as file:
         kind, version = file.attrs.get("format"), file.attrs.get("version")
         if (kind, version) != (FORMAT, VERSION):
@@ -100,7 +99,7 @@ def _read(
             found = file.attrs["mu"]
             raise ValueError(f"{path}: mu is {found:g}, expected {mu:g}; --factors another file")
         known = file["sha256"][()]
-        for i in own:
+        for i in placement.own:
             if i >= len(known) or known[i].decode() != data.digest(i):
                 raise ValueError(
                     f"{path}: /sha256: block {i} is of another A than {data.path}; "
@@ -110,10 +109,10 @@ def _read(
         if found != expected:
             raise ValueError(f"{path}: A is {found}, expected {expected}; --factors another file")
         matrices, lower = (
-            {i: _mapped(path, file[f"{part}/{i}"]) for i in own} for part in ("A", "L")
+            {i: _mapped(path, file[f"{part}/{i}"]) for i in reach} for part in ("A", "L")
         )
-    y, shapes = data.measured(own), data.shapes(own)
-    return Factored(matrices, lower, y, shapes=shapes, threads=threads)
+    y, shapes = data.measured(reach), data.shapes(reach)
+    return Factored(matrices, lower, y, shapes=shapes, threads=placement.threads)
 
 
 def _mapped(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:

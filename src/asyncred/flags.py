@@ -45,6 +45,7 @@ RUN_FLAGS: dict[str, str] = {
     "step": "safe, adaptive or a number (adaptive)",
     "decay": "epochs after which the step is halved: gamma / (1 + epoch / decay), for minibatches",
     "order": "epoch or uniform (epoch)",
+    "steal": "on or off: ranks of a node take its least-updated block, whoever owns it (off)",
     "seed": "of block order and minibatches (0)",
     "start": "zero, adjoint (A^T y), centered (A^T y about a constant), fbp (filtered "
     "backprojection), zero-filled, measured, interpolated, tv (every block alone, by total "

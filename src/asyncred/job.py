@@ -38,6 +38,8 @@ class Setup:
     """The ranks that share an image with this one."""
     plan: Plan
     placement: Placement
+    node: MPI.Intracomm | None
+    """Those of them that update each other's blocks, where this rank is one."""
     term: LocalTerm | CoupledTerm
     denoiser: Denoiser
     draft: Denoiser | None
@@ -61,6 +63,8 @@ class Job:
     comm: MPI.Intracomm
     plan: Plan
     placement: Placement
+    node: MPI.Intracomm | None
+    """The ranks that update each other's blocks, where this one is one of several."""
     index: int
     """Which image of the problem."""
     term: ImageTerm
@@ -140,6 +144,7 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
         comm,
         plan,
         setup.placement,
+        setup.node,
         index,
         term,
         setup.denoiser,

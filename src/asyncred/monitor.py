@@ -22,6 +22,9 @@ from asyncred.stopping import Reason
 SUMS = 7
 """Running sums per rank: updates, blocks visited, |G|^2, |step|^2, |x|^2, |x - truth|^2, delays."""
 
+RECORD = 5
+"""Numbers of a block: 1 once it was updated; then, of its last update, four of the sums above."""
+
 LONGEST_DELAY = 256
 """Last bin of the delay histogram: this many updates or more."""
 
@@ -72,7 +75,9 @@ class Tolerance:
 class RunMonitor:
     """The records of one rank; on rank 0 also the history of the run.
 
-    ``truth`` maps the own blocks to the true image, where it is known. Rank 0 takes a sample every
+    ``truth`` maps the blocks that this rank updates to the true image, where it is known, and
+    ``records`` each of them to ``RECORD`` zeros, in memory that all ranks share which update it:
+    sums are of differences, whoever made the update before. Rank 0 takes a sample every
     ``interval`` seconds, hands it to ``on_sample`` and stops the run once ``tolerance`` is met.
     ``counts`` and ``history`` are those of the own blocks and of the run before it was cut.
     """
@@ -83,6 +88,7 @@ class RunMonitor:
         reference: Reference,
         *,
         truth: Mapping[int, Image],
+        records: Mapping[int, NDArray[np.float64]],
         tolerance: Tolerance,
         interval: float,
         on_sample: Callable[[Sample], None],
@@ -94,7 +100,7 @@ class RunMonitor:
         self._root = counters.comm.rank == 0
         self._start = self._next = time.perf_counter()
         self._end: float | None = None
-        self._squares: dict[int, tuple[float, float, float, float]] = {}
+        self._records = records
         self._sums = np.zeros(SUMS)
         self.counts: dict[int, int] = dict(counts or {})
         self.delays = np.zeros(LONGEST_DELAY + 1, np.int64)
@@ -120,14 +126,13 @@ class RunMonitor:
         x_new = x_i - gamma * G_i
         G_square = _square(G_i)
         error = _square(x_new - self._truth[i]) if i in self._truth else 0.0
-        new = (G_square, gamma**2 * G_square, _square(x_new), error)
-        old = self._squares.get(i)
-        self._squares[i] = new
+        new = np.array([1.0, G_square, gamma**2 * G_square, _square(x_new), error])
+        record = self._records[i]
+        self._sums[1:6] += new - record
+        record[:] = new
         self.counts[i] = self.counts.get(i, 0) + 1
         self.delays[min(max(delay, 0), LONGEST_DELAY)] += 1
         self._sums[0] += 1
-        self._sums[1] += old is None
-        self._sums[2:6] += np.subtract(new, old or (0.0, 0.0, 0.0, 0.0))
         self._sums[6] += delay
         self._counters.publish(self._sums)
         if self._root and time.perf_counter() >= self._next:

@@ -16,6 +16,8 @@ class Placement:
     """The rank of each block."""
     own: list[int]
     """The blocks of this rank, ascending."""
+    reach: list[int]
+    """The blocks it may update: its own or, where work is stolen, all of its node."""
     threads: int
     """Threads of the denoiser and of the kernels on this rank."""
     hosts: list[str]
@@ -32,12 +34,18 @@ def owners(blocks: int, ranks: int) -> list[int]:
 
 
 def place(
-    comm: MPI.Intracomm, blocks: int, *, threads: int | None, everybody: MPI.Intracomm | None = None
+    comm: MPI.Intracomm,
+    blocks: int,
+    *,
+    threads: int | None,
+    everybody: MPI.Intracomm | None = None,
+    steal: bool = False,
 ) -> Placement:
     """Divide the blocks over the ranks and the cores of a node over its ranks. Collective.
 
     ``threads`` overrides the share of the cores that this process may run on. ``everybody`` are all
-    ranks of the job, where those of ``comm`` are but some.
+    ranks of the job, where those of ``comm`` are but some. ``steal``: the ranks of a node update
+    each other's blocks.
     """
     owner = owners(blocks, comm.size)
     cores = os.sched_getaffinity(0)
@@ -48,14 +56,25 @@ def place(
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     far = frozenset(range(comm.size)) - frozenset(node.allgather(comm.rank))
     node.Free()
+    own = [i for i in range(blocks) if owner[i] == comm.rank]
     return Placement(
         owner,
-        [i for i in range(blocks) if owner[i] == comm.rank],
+        own,
+        [i for i in range(blocks) if owner[i] not in far] if steal else own,
         threads or max(1, len(cores) // sharing),
         comm.allgather(MPI.Get_processor_name()),
         far,
         local_rank,
     )
+
+
+def neighbours(comm: MPI.Intracomm) -> MPI.Intracomm | None:
+    """The ranks that share memory with this one; None where there is no other. Collective."""
+    node = MPI.Intracomm(comm.Split_type(MPI.COMM_TYPE_SHARED))
+    if node.size > 1:
+        return node
+    node.Free()
+    return None
 
 
 def spans_hosts(comm: MPI.Intracomm) -> bool:

@@ -70,6 +70,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
     problem = _precise(config, problem)
     together = _ranks_per_image(config, problem, ranks)
     _check_ranks(config, problem, together)
+    _check_steal(config)
     most = problem.data.groups
     if config.minibatch is not None and config.minibatch > most:
         raise InputError(
@@ -347,6 +348,17 @@ def _check_ranks(config: RunConfig, problem: Problem, ranks: int) -> None:
         raise InputError("--method gm takes all measurements, expected no --minibatch")
     if any(rank >= ranks for rank, _ in config.slow):
         raise InputError(f"--slow: no such rank, expected 0 to {ranks - 1}")
+
+
+def _check_steal(config: RunConfig) -> None:
+    if config.steal == "off":
+        return
+    if config.method != "async":
+        raise InputError(f"--steal on is of --method async, found --method {config.method}")
+    if config.order != "epoch":
+        raise InputError(
+            f"--steal on takes the least-updated block, expected no --order {config.order}"
+        )
 
 
 def _check_finite(place: str, blocks: Mapping[int, Image]) -> None:

@@ -18,11 +18,11 @@ from asyncred.guard import Guard
 from asyncred.instrument import Times
 from asyncred.job import Job
 from asyncred.keeper import KeptStop
-from asyncred.monitor import SUMS, Reference, RunMonitor, Sample, Tolerance
+from asyncred.monitor import RECORD, SUMS, Reference, RunMonitor, Sample, Tolerance
 from asyncred.operators import Image
 from asyncred.red import RedOperator
 from asyncred.serial_red import LocalImage, bc_red, gm_red
-from asyncred.shared import Counters, SharedImage
+from asyncred.shared import Claims, Counters, SharedImage, sharing
 from asyncred.state import AnyImage, State, keeper_of
 from asyncred.steps import choices, choose_step
 from asyncred.stopping import AsyncStop, Reason, SyncStop
@@ -58,10 +58,12 @@ class Outcome:
 def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample], None]) -> Outcome:
     """Run the algorithm. Collective over the ranks of the job; rank 0 shows samples of it."""
     times, past = Times(), job.past
-    drafts, velocity = {i: past.drafts[i].copy() for i in job.own}, _velocity(job)
     blocks = len(job.plan.problem.grid)
     with ExitStack() as stack:
         counters = stack.enter_context(Counters(job.comm, sums=SUMS))
+        share = sharing(job.node, stack)
+        drafts = share({i: past.drafts[i].copy() for i in job.own})
+        velocity = share(_velocity(job))
 
         def epoch() -> float:
             return (past.updates + counters.updates()) / blocks
@@ -72,7 +74,8 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
         monitor = RunMonitor(
             counters,
             reference,
-            truth=job.truth,
+            truth=share(dict(job.truth)),
+            records=share({i: np.zeros(RECORD) for i in job.own}),
             tolerance=Tolerance(job.config.tol, job.config.tol_distance),
             interval=job.config.report,
             on_sample=show,
@@ -80,7 +83,16 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             history=past.history,
         )
         state = State(
-            job, x, counters, reference, monitor, times, drafts, velocity, list(past.drifts)
+            job,
+            x,
+            counters,
+            reference,
+            monitor,
+            times,
+            drafts,
+            velocity,
+            _claims(job, stack),
+            list(past.drifts),
         )
         reason, relaxation = _iterate(state, G, signalled)
         kept = replace(times)  # the last distance is no part of the loop
@@ -88,7 +100,8 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
         if job.comm.rank == 0:
             show(monitor.history[-1])
         final = {i: x.block(i) for i in job.own}
-        return Outcome(final, monitor, kept, drafts, state.drifts, relaxation, reason)
+        drafted = {i: drafts[i].copy() for i in job.own}
+        return Outcome(final, monitor, kept, drafted, state.drifts, relaxation, reason)
 
 
 def _velocity(job: Job) -> dict[int, Image]:
@@ -132,6 +145,14 @@ def _image(job: Job, G: RedOperator, counters: Counters) -> Iterator[AnyImage]:
         yield shared
 
 
+def _claims(job: Job, stack: ExitStack) -> Claims | None:
+    """Who works on which block, where ranks update each other's. Collective."""
+    if job.node is None:
+        return None
+    updates = {i: int(job.past.per_block[i]) for i in job.placement.reach}
+    return stack.enter_context(Claims(job.node, updates))
+
+
 def _reference(job: Job, x: AnyImage) -> Reference:
     """||G(x0)||^2 and ||truth||^2. Collective."""
     truth = sum(float(np.sum(np.square(np.abs(block)))) for block in job.truth.values())
@@ -172,7 +193,7 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tup
     everything = legs(job.plan.budget, config.refresh, len(G.grid), coupled=coupled)
     for leg in [leg for leg in everything if leg > job.past.updates]:
         stop.until(-(-leg // at_once))
-        order, minibatch = choices(job, sum(monitor.counts.values()))
+        order, minibatch = choices(job, state.claims, sum(monitor.counts.values()))
         start = time.perf_counter()
         ALGORITHMS[config.method](
             G, state.x, order=order, minibatch=minibatch, step=guard, stop=asked, monitor=guard
@@ -203,7 +224,7 @@ def _guard(state: State) -> Guard:
 
     watched = job.plan.mu is not None and job.config.minibatch is None
     return Guard(
-        choose_step(job),
+        choose_step(job, state.updates),
         state.monitor,
         blocks=len(job.own),
         begun=begun if watched else lambda: False,
@@ -230,11 +251,19 @@ def _stop(
     return AsyncStop(
         counters,
         updates=0,
-        most=max(CLAIM, len(job.own)),
+        most=_most(job),
         seconds=seconds,
         signalled=signalled,
         done=done,
     )
+
+
+def _most(job: Job) -> int:
+    """How much of the budget this rank claims at once.
+
+    What a slow rank has claimed of it nobody steals: one update at a time, but not over a network.
+    """
+    return 1 if job.node and not job.placement.far else max(CLAIM, len(job.own))
 
 
 def _close_history(state: State, reason: Reason) -> None:

@@ -7,21 +7,39 @@ updates of a rank draws what it would have drawn uncut, and nothing but n needs 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Order(Protocol):
-    """The order in which a rank visits its blocks."""
+    """The order in which a rank visits blocks."""
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the next block may be drawn while this one is being worked on."""
+        ...
 
     def next(self) -> int:
         """The block of the next update."""
         ...
 
+    def done(self, i: int) -> None:
+        """Be told that the update of block i was made."""
+        ...
 
-class UniformOrder:
+
+class OwnBlocks:
+    """Of an order of blocks that no other rank updates: what it draws it need not give back."""
+
+    ahead: ClassVar[bool] = True
+
+    def done(self, i: int) -> None:
+        """Nobody waits for it."""
+
+
+class UniformOrder(OwnBlocks):
     """Each block with the same probability, whatever came before (the paper's rule).
 
     ``done`` choices were made before.
@@ -37,7 +55,7 @@ class UniformOrder:
         return self._blocks[int(rng.integers(len(self._blocks)))]
 
 
-class EpochOrder:
+class EpochOrder(OwnBlocks):
     """Every block once an epoch, in an order that is shuffled anew for each epoch.
 
     ``done`` choices were made before.
@@ -55,6 +73,61 @@ class EpochOrder:
             self._epoch, self._order = epoch, rng.permutation(len(self._blocks))
         self._n += 1
         return self._blocks[int(self._order[place])]
+
+
+class Board(Protocol):
+    """What several ranks know of the blocks that any of them may update."""
+
+    blocks: list[int]
+
+    def look(self) -> NDArray[np.int64]:
+        """How often each of ``blocks`` was updated, -1 where it is claimed."""
+        ...
+
+    def claim(self, i: int, updates: int) -> bool:
+        """Take block i if it is free and was updated as often as that; whether it was."""
+        ...
+
+    def done(self, i: int) -> None:
+        """Count one update of block i, which was claimed, and give the block back."""
+        ...
+
+
+class LeastUpdated:
+    """The least-updated block of the board that is free; of several an own one, then any.
+
+    ``next`` claims the block and ``done`` gives it back: no two ranks work on one block. A rank
+    holds one at most, so where there are as many blocks as ranks, one is always free. ``done``
+    choices were made before.
+    """
+
+    ahead: ClassVar[bool] = False
+
+    def __init__(
+        self, board: Board, own: Sequence[int], seed: Sequence[int], done: int = 0
+    ) -> None:
+        self._board, self._seed, self._n = board, list(seed), done
+        self._own = np.isin(board.blocks, list(own))
+
+    def next(self) -> int:
+        """Claim a block."""
+        rng = np.random.default_rng([*self._seed, self._n])
+        self._n += 1
+        while True:
+            updates = self._board.look()
+            free = updates[updates >= 0]
+            if free.size == 0:
+                continue  # blocks changed hands while they were looked at
+            least = np.flatnonzero(updates == free.min())
+            own = least[self._own[least]]
+            place = int(rng.choice(own if own.size else least))
+            i = self._board.blocks[place]
+            if self._board.claim(i, int(updates[place])):
+                return i
+
+    def done(self, i: int) -> None:
+        """Give the block back, with one more update."""
+        self._board.done(i)
 
 
 class Minibatch(Protocol):

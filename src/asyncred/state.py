@@ -17,7 +17,7 @@ from asyncred.monitor import Reference, RunMonitor
 from asyncred.operators import Image
 from asyncred.result import SAMPLES, thinned
 from asyncred.serial_red import LocalImage
-from asyncred.shared import Counters, SharedImage
+from asyncred.shared import Claims, Counters, SharedImage
 from asyncred.stopping import Reason
 
 AnyImage = SharedImage | LocalImage
@@ -35,12 +35,18 @@ class State:
     times: Times
     drafts: Drafts
     velocity: Velocity
+    claims: Claims | None
+    """Where ranks update each other's blocks."""
     drifts: list[float] = field(default_factory=list)
     """Of the residual, at each of its renewals."""
 
     def blocks(self) -> dict[int, Image]:
         """The own blocks, as they are."""
         return {i: self.x.block(i) for i in self.job.own}
+
+    def updates(self, i: int) -> int:
+        """How often an own block was updated so far, or any that may be claimed, by all ranks."""
+        return self.claims.updates(i) if self.claims else self.monitor.counts.get(i, 0)
 
     def finite(self) -> bool:
         """Whether all values of the own blocks are."""
@@ -81,15 +87,14 @@ def keeper_of(state: State) -> Keeper | None:
             return False
         residual = coupling.residual() if coupling else None
         delays = state.monitor.delays + before
-        counts, drafts = state.monitor.counts, state.drafts
         write_part(
             path,
             comm.rank,
             problem.grid,
             blocks,
             state.velocity,
-            counts,
-            drafts,
+            {i: state.updates(i) for i in job.own},
+            state.drafts,
             delays,
             residual,
         )

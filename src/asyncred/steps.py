@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from asyncred.job import Job
 from asyncred.operators import Coupled
-from asyncred.sampling import EpochOrder, FullBatch, Minibatch, Order, RandomRows, UniformOrder
+from asyncred.sampling import (
+    EpochOrder,
+    FullBatch,
+    LeastUpdated,
+    Minibatch,
+    Order,
+    RandomRows,
+    UniformOrder,
+)
+from asyncred.shared import Claims
 from asyncred.stepsize import (
     AdaptiveStep,
     DecayingStep,
@@ -17,13 +28,15 @@ from asyncred.stepsize import (
 )
 
 
-def choose_step(job: Job) -> Step:
-    """The step of a job, from the norms of the own blocks and of A."""
+def choose_step(job: Job, updates: Callable[[int], int]) -> Step:
+    """The step of a job, from the norms of A and of the blocks this rank updates.
+
+    ``updates`` tells how often a block was updated so far. Collective.
+    """
     step, decay = _constant_step(job), job.config.decay
     if decay is None:
         return step
-    counts = {i: int(job.past.per_block[i]) for i in job.own}
-    return DecayingStep(step, epochs=decay, updates=counts)
+    return DecayingStep(step, epochs=decay, updates=updates)
 
 
 def _constant_step(job: Job) -> Step:
@@ -35,7 +48,7 @@ def _constant_step(job: Job) -> Step:
         b = len(grid)
         shared = np.sqrt(b) if isinstance(A, Coupled) else 2.0 if A.halo else 1.0
         return ProximalStep(spread=min(b, shared), b=b)
-    b, L = len(grid), {i: A.lipschitz(i, config.minibatch) for i in job.own}
+    b, L = len(grid), _norms(job)
     coupling = 0.0
     if isinstance(A, Coupled):
         coupling = A.coupling(config.minibatch)
@@ -48,11 +61,21 @@ def _constant_step(job: Job) -> Step:
     return AdaptiveStep(L, tau=tau, b=b, coupling=coupling, reach=reach)
 
 
-def choices(job: Job, done: int) -> tuple[Order, Minibatch]:
+def _norms(job: Job) -> dict[int, float]:
+    """L_i of the blocks this rank updates; each rank finds its own."""
+    own = {i: job.term.A.lipschitz(i, job.config.minibatch) for i in job.own}
+    parts = [own] if job.node is None else job.node.allgather(own)
+    return {i: L_i for part in parts for i, L_i in part.items()}
+
+
+def choices(job: Job, claims: Claims | None, done: int) -> tuple[Order, Minibatch]:
     """Which block comes next on this rank, and which measurements, after so many updates of it."""
     config, own = job.config, job.own
     seeds = [[config.seed, job.comm.rank, purpose] for purpose in (0, 1)]
-    order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, seeds[0], done)
+    if claims is not None:
+        order: Order = LeastUpdated(claims, own, seeds[0], done)
+    else:
+        order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, seeds[0], done)
     if config.minibatch is None:
         return order, FullBatch()
     return order, RandomRows(config.minibatch, seeds[1], done)

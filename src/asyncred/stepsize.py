@@ -18,7 +18,6 @@ updated.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -120,24 +119,19 @@ class ProximalStep:
 
 
 class DecayingStep:
-    """Another step, divided by 1 + e / ``epochs`` at the e-th update of a block on this rank.
+    """Another step, divided by 1 + e / ``epochs`` at the update of a block that had e before.
 
     The diminishing steps of stochastic approximation (Robbins, Monro 1951): with a constant step
     minibatches bring x only near the fixed point, at a distance that grows with the step.
-    ``updates`` of each block were made before.
+    ``updates`` tells e of a block.
     """
 
-    def __init__(
-        self, step: Step, *, epochs: float, updates: Mapping[int, int] | None = None
-    ) -> None:
-        self._step, self._epochs = step, epochs
-        self._updates = Counter(updates)
+    def __init__(self, step: Step, *, epochs: float, updates: Callable[[int], int]) -> None:
+        self._step, self._epochs, self._updates = step, epochs, updates
 
     def __call__(self, i: int, delay: int) -> float:
         """Return the other step's gamma / (1 + e / epochs)."""
-        e = self._updates[i]
-        self._updates[i] += 1
-        return self._step(i, delay) / (1 + e / self._epochs)
+        return self._step(i, delay) / (1 + self._updates(i) / self._epochs)
 
 
 def largest_eigenvalue(

@@ -27,7 +27,7 @@ from asyncred.plan import Plan, stored_blocks
 from asyncred.problem import CoupledData, LocalData
 from asyncred.problem.block_random import BlockRandomData
 from asyncred.problem.kinds import LocalOperator
-from asyncred.shared import SharedResidual
+from asyncred.shared import SharedResidual, check_room, sharing
 from asyncred.values import without_phases
 
 
@@ -48,27 +48,36 @@ class LocalTerm:
     """A term that shares nothing."""
 
     def __init__(
-        self, comm: MPI.Intracomm, data: LocalData, A: LocalOperator, plan: Plan, own: list[int]
+        self,
+        node: MPI.Intracomm | None,
+        data: LocalData,
+        A: LocalOperator,
+        plan: Plan,
+        placement: Placement,
     ) -> None:
-        self._comm, self._data, self._A, self._plan, self._own = comm, data, A, plan, own
+        self._node, self._data, self._A = node, data, A
+        self._plan, self._placement = plan, placement
 
     def open(self, comm: MPI.Intracomm, stack: ExitStack) -> None:
-        """It is open as it is."""
+        """Share with the ranks of the node what A has of the own blocks. Collective over comm."""
+        self._comm = comm
+        if self._node is not None:
+            self._A = self._A.shared(sharing(self._node, stack))
 
     def turn(self, index: int) -> ImageTerm:
         """The term of an image of the stack. Collective. Raises InputError."""
-        data, own = self._data.of(index), self._own
-        A = self._A.of(on_all(self._comm, lambda: data.measured(own)))
+        data, reach = self._data.of(index), self._placement.reach
+        A = self._A.of(on_all(self._comm, lambda: data.measured(reach)))
         return ImageTerm(A, on_all(self._comm, lambda: self._start(A, index)), None, {})
 
     def _start(self, A: LocalOperator, index: int) -> Mapping[int, Image]:
-        data, plan = self._data, self._plan
+        data, plan, own = self._data, self._plan, self._placement.own
         if plan.start in data.starts:
-            return {i: data.starts[plan.start](A, i) for i in self._own}
+            return {i: data.starts[plan.start](A, i) for i in own}
         if plan.start == "zero":
-            shapes = {i: region_shape(data.grid.block(i)) for i in self._own}
+            shapes = {i: region_shape(data.grid.block(i)) for i in own}
             return {i: np.zeros(shape, data.dtype) for i, shape in shapes.items()}
-        return stored_blocks(plan.start, plan.problem, self._own, index)
+        return stored_blocks(plan.start, plan.problem, own, index)
 
 
 class CoupledTerm:
@@ -121,16 +130,20 @@ class CoupledTerm:
 
 
 def read_term(
-    everybody: MPI.Intracomm, comm: MPI.Intracomm, plan: Plan, placement: Placement
+    everybody: MPI.Intracomm,
+    comm: MPI.Intracomm,
+    node: MPI.Intracomm | None,
+    plan: Plan,
+    placement: Placement,
 ) -> LocalTerm | CoupledTerm:
     """Read A, and the first image's measurements and start, of this rank. Collective.
 
-    ``comm`` are the ranks that share an image. Raises InputError on all ranks of ``everybody``.
+    ``comm`` are the ranks that share an image, ``node`` those of them that update each other's
+    blocks. Raises InputError on all ranks of ``everybody``.
     """
     data, own = plan.problem.data, placement.own
     if isinstance(data, LocalData):
-        A = _local_operator(everybody, plan, data, placement)
-        term: LocalTerm | CoupledTerm = LocalTerm(comm, data, A, plan, own)
+        term: LocalTerm | CoupledTerm = _local(everybody, node, data, plan, placement)
     else:
         model = on_all(everybody, lambda: _model(data, placement))
         on_all(everybody, lambda: data.y(own_groups(data, comm)))
@@ -141,19 +154,27 @@ def read_term(
     return term
 
 
-def _local_operator(
-    everybody: MPI.Intracomm, plan: Plan, data: LocalData, placement: Placement
-) -> LocalOperator:
-    """The data term of the own blocks, factored where that was asked for. Collective."""
-    own, threads = placement.own, placement.threads
+def _local(
+    everybody: MPI.Intracomm,
+    node: MPI.Intracomm | None,
+    data: LocalData,
+    plan: Plan,
+    placement: Placement,
+) -> LocalTerm:
+    """The data term of the blocks that this rank updates, factored where asked for. Collective."""
+    threads = placement.threads
     if plan.factors is None:
-        return on_all(everybody, lambda: data.operator(own, threads=threads))
-    assert isinstance(data, BlockRandomData) and plan.mu is not None
-    return open_factors(everybody, plan.factors, data, own, mu=plan.mu, threads=threads)
+        known = placement.own if data.shared_A else placement.reach
+        A = on_all(everybody, lambda: data.operator(known, threads=threads))
+    else:
+        assert isinstance(data, BlockRandomData) and plan.mu is not None
+        A = open_factors(everybody, plan.factors, data, placement, mu=plan.mu)
+    on_all(everybody, lambda: check_room(node, A.bytes_to_share))
+    return LocalTerm(node, data, A, plan, placement)
 
 
 def _model(data: CoupledData, placement: Placement) -> ForwardModel:
-    return data.model(placement.own, threads=placement.threads)
+    return data.model(placement.reach, threads=placement.threads)
 
 
 def own_groups(data: CoupledData, comm: MPI.Intracomm) -> range:

@@ -1,6 +1,7 @@
 """The parallel algorithms against the serial oracle, on a problem small enough for a test."""
 
 from collections import Counter
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from asyncred.operators import BlockRandom
 from asyncred.operators.block_random import draw_matrix
 from asyncred.placement import owners
 from asyncred.red import RedOperator
-from asyncred.sampling import EpochOrder, FullBatch, RandomRows, UniformOrder
+from asyncred.sampling import EpochOrder, FullBatch, LeastUpdated, RandomRows, UniformOrder
 from asyncred.serial_red import LocalImage, bc_red, gm_red
-from asyncred.shared import Counters, SharedImage
+from asyncred.shared import Claims, Counters, NodeArrays, SharedImage
 from asyncred.solver import AfterUpdates, Silent
 from asyncred.stepsize import FixedStep
 from asyncred.stopping import AsyncStop, SyncStop
@@ -50,20 +51,37 @@ def truth():
 
 
 def operator(blocks):
-    shapes = {i: GRID.window(i, 0).shape for i in blocks}
-    matrices, y = {}, {}
-    for i in blocks:
-        n = shapes[i][0] * shapes[i][1]
-        matrices[i] = draw_matrix(3, i, round(RATIO * n), n)
-        y[i] = matrices[i] @ truth()[GRID.block(i)].ravel()
+    matrices = {i: matrix(i) for i in blocks}
+    y = {i: measured(i, a) for i, a in matrices.items()}
+    shapes = {i: GRID.window(i, 0).shape for i in range(len(GRID))}
     return BlockRandom(matrices, y, shapes=shapes, threads=1)
+
+
+def matrix(i):
+    n = GRID.window(i, 0).shape[0] * GRID.window(i, 0).shape[1]
+    return draw_matrix(3, i, round(RATIO * n), n)
+
+
+def measured(i, a):
+    return a @ truth()[GRID.block(i)].ravel()
 
 
 def red(D, blocks):
     return RedOperator(GRID, operator(blocks), D, tau=TAU)
 
 
-def run(comm, D, algorithm, *, updates, minibatch=None, order=EpochOrder, x0=None, gamma=GAMMA):
+def run(
+    comm,
+    D,
+    algorithm,
+    *,
+    updates,
+    minibatch=None,
+    order=EpochOrder,
+    x0=None,
+    gamma=GAMMA,
+    reach=None,
+):
     """The final image on every rank, and this rank's records."""
     owner = owners(len(GRID), comm.size)
     own = [i for i in range(len(GRID)) if owner[i] == comm.rank]
@@ -91,7 +109,7 @@ def run(comm, D, algorithm, *, updates, minibatch=None, order=EpochOrder, x0=Non
         )
         rows = FullBatch() if minibatch is None else RandomRows(minibatch, seeds[1])
         algorithm(
-            red(D, own),
+            red(D, reach or own),
             x,
             order=order(own, seeds[0]),
             minibatch=rows,
@@ -161,6 +179,47 @@ def test_every_update_is_counted_once(comm, D, updates):
     assert comm.allreduce(records.updates.total()) == updates
     assert comm.allreduce(len(records.delays)) == updates
     assert all(delay >= 0 for delay in records.delays)
+
+
+def test_blocks_taken_from_others(comm, D):
+    """Every update is counted once, all blocks alike; the fixed point is the same.
+
+    In two parts, as after a leg or a checkpoint: nobody keeps a block from the others.
+    """
+    every, half = range(len(GRID)), 1500 * len(GRID) // 4
+    image, mine = None, Counter()
+    with Claims(comm, dict.fromkeys(every, 0)) as claims:
+
+        def order(own, seed):
+            return LeastUpdated(claims, own, seed)
+
+        for k in (1, 2):
+            image, records = run(
+                comm, D, async_red, updates=half, order=order, x0=image, reach=every
+            )
+            mine += records.updates
+            assert comm.allreduce(records.updates.total()) == half
+            assert claims.look().sum() == k * half and claims.look().min() >= 0
+        assert comm.allreduce(mine) == Counter(dict(enumerate(claims.look().tolist())))
+        comm.Barrier()
+    x_star = serial(D, gm_red, updates=1500)
+    assert np.linalg.norm(image - x_star) <= 2e-3 * np.linalg.norm(x_star)
+
+
+def test_the_matrices_of_a_node_are_those_of_its_ranks(comm):
+    owner, every = owners(len(GRID), comm.size), range(len(GRID))
+    own = operator([i for i in every if owner[i] == comm.rank])
+    expected = operator(every)
+    x = np.random.default_rng(0).random(GRID.shape, np.float32)
+    size = comm.allreduce(own.bytes_to_share)
+    assert size == expected.bytes_to_share > 0
+    with ExitStack() as stack:
+        G = own.shared(lambda arrays: stack.enter_context(NodeArrays(comm, arrays)))
+        assert own.bytes_to_share == 0  # nothing is held twice
+        G = G.of({i: measured(i, matrix(i)) for i in every})
+        for i in every:
+            x_i = x[GRID.block(i)]
+            np.testing.assert_array_equal(G.gradient(i, x_i, None), expected.gradient(i, x_i, None))
 
 
 def test_sync_rounds_are_of_equal_length(comm, D):

@@ -6,7 +6,7 @@ of A_i are normal with variance 1/m, so that E[A_i^T A_i] = I.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -75,6 +75,21 @@ class BlockRandom(LocalModel):
         """The same A with other measurements."""
         other = BlockRandom(self._matrices, y, shapes=self._shapes, threads=self._threads)
         other._norms = self._norms
+        return other
+
+    @property
+    def bytes_to_share(self) -> int:
+        """Memory of the A_i."""
+        return sum(a.nbytes for a in self._matrices.values())
+
+    def shared(self, share: Callable[[dict[int, Array]], Mapping[int, Array]]) -> BlockRandom:
+        """The same A for the blocks of several ranks, yet without their y: ``of`` brings that.
+
+        ``share`` takes the A_i of the own blocks, which this one loses, and returns those of all.
+        """
+        own, self._matrices = dict(self._matrices), {}
+        other = BlockRandom({}, {}, shapes=self._shapes, threads=self._threads)
+        other._matrices = share(own)
         return other
 
     def gradient(self, i: int, x_i: Array, rows: NDArray[np.int64] | None) -> Array:

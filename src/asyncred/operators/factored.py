@@ -9,7 +9,7 @@ s^2 / (s^2 + mu), s a singular value of A_i: below 1, and closer together than t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -68,6 +68,15 @@ class Factored(BlockRandom):
     def of(self, y: Mapping[int, Array]) -> Factored:
         """The same factors, for other measurements."""
         return Factored(self._matrices, self._lower, y, shapes=self._shapes, threads=self._threads)
+
+    @property
+    def bytes_to_share(self) -> int:
+        """0: the file that the factors are in is shared memory already."""
+        return 0
+
+    def shared(self, share: Callable[[dict[int, Array]], Mapping[int, Array]]) -> Factored:
+        """The same: every rank has mapped the factors of all blocks that it may update."""
+        return self
 
     def lipschitz(self, i: int, minibatch: int | None) -> float:
         """1: more than any eigenvalue of A'^T A'."""

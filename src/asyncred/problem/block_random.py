@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -52,6 +52,7 @@ class BlockRandomData(LocalData):
     }
     proximal = True
     tau = 0.8
+    shared_A = True
 
     @property
     def groups(self) -> int:
@@ -113,14 +114,14 @@ class BlockRandomData(LocalData):
         first = draw_matrix(self.seed, i, 1, CHECK_VALUES)
         return hashlib.sha256(f"{self.seed} {i} {m} {n} ".encode() + first.tobytes()).hexdigest()
 
-    def shapes(self, blocks: list[int]) -> dict[int, tuple[int, int]]:
+    def shapes(self, blocks: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Height and width of some blocks."""
         return {i: region_shape(self.grid.block(i)) for i in blocks}
 
     def operator(self, blocks: list[int], *, threads: int) -> BlockRandom:
         """The data term of some blocks; no other block's A or y is touched."""
         matrices = {i: self.matrix(i).astype(self.precision, copy=False) for i in blocks}
-        y, shapes = self.measured(blocks), self.shapes(blocks)
+        y, shapes = self.measured(blocks), self.shapes(range(len(self.grid)))
         return BlockRandom(matrices, y, shapes=shapes, threads=threads)
 
     def measured(self, blocks: list[int]) -> dict[int, NDArray[np.float32]]:

@@ -25,8 +25,17 @@ if TYPE_CHECKING:
 class LocalOperator(Operator, Protocol):
     """An ``Operator`` that holds the measurements of its blocks."""
 
+    @property
+    def bytes_to_share(self) -> int:
+        """Memory that ``shared`` will want of the node for the own blocks."""
+        ...
+
     def of(self, y: Mapping[int, Any]) -> Self:
         """The same A with other measurements; what is known of A is kept."""
+        ...
+
+    def shared(self, share: Callable[[dict[int, Any]], Mapping[int, Any]]) -> Self:
+        """The same for the blocks of several ranks; ``share`` makes theirs of the own arrays."""
         ...
 
 
@@ -85,6 +94,9 @@ class LocalData(Data):
 
     starts: ClassVar[Mapping[str, Callable[[Any, int], Image]]] = {}
     """By name, the method of the operator that gives block i of it; the first is the default."""
+
+    shared_A: ClassVar[bool] = False
+    """Whether A is large: ranks that need each other's blocks share it, and read only their own."""
 
     def operator(self, blocks: list[int], *, threads: int) -> LocalOperator:
         """The data term of some blocks; nothing of others is read. Raises ValueError."""

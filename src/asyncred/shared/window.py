@@ -20,8 +20,10 @@ class Window:
     """An allocated window under one Lock_all. Collective over ``comm`` at both ends."""
 
     def __init__(self, comm: MPI.Intracomm, items: int, itemsize: int) -> None:
-        self.comm = comm
-        self.win = MPI.Win.Allocate(max(items, 1) * itemsize, itemsize, comm=comm)
+        self._open(comm, MPI.Win.Allocate(max(items, 1) * itemsize, itemsize, comm=comm))
+
+    def _open(self, comm: MPI.Intracomm, win: MPI.Win) -> None:
+        self.comm, self.win = comm, win
         self.win.Lock_all(MPI.MODE_NOCHECK)
 
     def ready(self) -> None:
