@@ -54,9 +54,9 @@ def test_blocks_are_updated_equally_often_though_a_rank_is_slow(kind, n, cs, ct)
     assert taken.per_rank[-1] <= 0.7 * taken.per_rank[:-1].min()
 
 
-@pytest.mark.parametrize("flags", [(), ("--update", "proximal")], ids=["gradient", "proximal"])
-def test_the_fixed_point_is_the_same(flags, cs):
-    flags = (*flags, "--epochs", "400", "--tol", "1e-5", "--report", "0.02")
+@pytest.mark.parametrize("update", ["gradient", "proximal"])
+def test_the_fixed_point_is_the_same(update, cs):
+    flags = ("--update", update, "--epochs", "400", "--tol", "1e-5", "--report", "0.02")
     alone, *others = (
         reconstruct(cs, n, *which, *flags, *slow)
         for n, which, slow in (
@@ -76,7 +76,7 @@ def test_every_kind_of_problem(kind, tmp_path):
     flags = ("--epochs", "150", "--refresh", "20", "--report", "0.02")
     kept, taken = (reconstruct(problem, 2, *which, *flags) for which in (TV, STEAL))
     assert np.ptp(taken.per_block) <= 3
-    assert abs(snr(taken.truth, taken.image) - snr(kept.truth, kept.image)) <= 0.02
+    assert abs(snr(taken.truth, taken.image) - snr(kept.truth, kept.image)) <= 0.05
     assert taken.column("snr")[-1] == pytest.approx(snr(taken.truth, taken.image), abs=1e-3)
 
 
