@@ -25,7 +25,7 @@ import numpy as np
 from asyncred.result import Result
 from common import call, mpirun, reconstruct, simulate
 from messages import EDGE, LARGE
-from scaling_model import Network, Work
+from scaling_terms import Network, Work
 
 HERE = Path(__file__).resolve().parent
 HOSTS = HERE.parent / "tests" / "hosts" / "hosts.sh"

@@ -10,17 +10,9 @@ import simpy
 from asyncred.grid import BlockGrid
 from asyncred.reconstruct import CLAIM
 from asyncred.shared import counters
-from scaling_model import (
-    ANNOUNCED_TO,
-    AsyncModel,
-    Layout,
-    Network,
-    Queue,
-    Work,
-    ideal_rate,
-    sync_outcome,
-)
+from scaling_model import ANNOUNCED_TO, AsyncModel, Queue, sync_outcome
 from scaling_model import CLAIM as CLAIM_OF_MODEL
+from scaling_terms import Layout, Network, Work, ideal_rate
 
 AT_ONCE = Network(latency=0.0)
 
