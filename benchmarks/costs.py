@@ -24,7 +24,6 @@ import numpy as np
 
 from asyncred.result import Result
 from common import call, mpirun, reconstruct, simulate
-from messages import EDGE, LARGE
 from scaling_terms import Network, Work
 
 HERE = Path(__file__).resolve().parent
@@ -126,7 +125,7 @@ def _between(one: Network) -> Network | None:
     waits = max(0.0, far["edge, computing"] - far["edge"])  # half a period, in the mean
     return Network(
         latency=far["edge"] / 2,
-        bandwidth=4 * (LARGE - EDGE) / (far["large"] - far["edge"]),
+        bandwidth=far["bytes"] / max(1e-9, far["large"] - far["edge"]),
         serve=far["each"],
         poll=2 * waits,
         near=one.near,

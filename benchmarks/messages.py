@@ -55,13 +55,17 @@ def main() -> None:
 
 
 def waiting(window: Window) -> dict[str, float]:
-    """Against a rank that waits inside MPI: an edge, much, one of many; the own table."""
+    """Against a rank that waits inside MPI: an edge, much, one of many; the own table.
+
+    ``bytes`` is what much has more than an edge.
+    """
     many = (lambda: start_many(window), 5)
     table, one = np.empty(TABLE), np.empty(1)
     whole = median(lambda: read(window, table, 1).sum(), 50)
     return {
         "edge": median(lambda: read(window, np.empty(EDGE, np.float32), 0), 200),
         "large": median(lambda: read(window, np.empty(LARGE, np.float32), 0), 10),
+        "bytes": 4 * (LARGE - EDGE),
         "each": median(*many) / MANY,
         "table": (whole - median(lambda: read(window, one, 1).sum(), 50)) / TABLE,
     }

@@ -102,12 +102,17 @@ def main() -> None:
 
 
 def sweep(ranks: Sequence[int], folder: Path) -> None:
-    """The tables and pictures of the model."""
+    """Run the model and tell of it."""
     with ProcessPoolExecutor(CORES) as pool:  # the large ones first
         runs = list(pool.map(Point.outcome, points := weak(ranks[::-1])))
         weakly = list(zip(points, runs, strict=True))[::-1]
         others = blocks() + stragglers()
         rest = list(zip(others, pool.map(Point.outcome, others), strict=True))
+    tell(weakly, rest, folder)
+
+
+def tell(weakly: Found, rest: Found, folder: Path) -> None:
+    """The tables and pictures of the model."""
     efficiency = by_ranks(weakly)
     head = ["ranks", *(name for name in NAMES), *(f"sync, {s:.0%}" for s in JITTERS)]
     print(table(head, [[n, *(f"{e:.3f}" for e in line)] for n, line in efficiency.items()]), "\n")
@@ -154,23 +159,31 @@ def by_ranks(weakly: Found) -> dict[int, list[float]]:
 
 
 SHARES_HEAD = ["ranks", "setting", "claims/s", "counter busy", "claiming", "table", "halos"]
-SHARES_HEAD += ["rank 0 samples", "after the last claim, updates"]
+SHARES_HEAD += ["rank 0 samples", "lost, updates"]
+
+LARGE = 1000
+"""Ranks from which on it is told where the time goes; below little is lost."""
 
 
 def shares(weakly: Found) -> list[list[str]]:
-    """Where the time goes: of all ranks, but for the two columns of rank 0."""
+    """Where the time of many ranks goes: counter and samples are of rank 0, the others of all.
+
+    What is lost is the length of the run beyond the ideal one, in updates of a rank.
+    """
     lines = []
     for point, found in sorted(weakly, key=lambda item: (item[0].name, item[0].layout.ranks)):
         n, all_time = point.layout.ranks, point.layout.ranks * found.seconds
+        if n < LARGE:
+            continue
         parts = [found.served / found.seconds, found.claiming / all_time, found.table / all_time]
         parts += [found.halo / all_time]
         # A run shorter than a report has no sample; what each takes is known.
         sample = point.work.issue * n
-        after = (found.seconds - found.dry) / point.work.update
+        lost = found.seconds / point.work.update - point.updates
         line = [n, point.name, f"{found.claims / found.seconds:.0f}"]
         line += [f"{part:.2%}" for part in parts]
         lines.append([*map(str, line), f"{sample / (point.work.report + sample):.2%}"])
-        lines[-1].append(f"{after:.1f}")
+        lines[-1].append(f"{lost:.1f}")
     return lines
 
 
