@@ -191,7 +191,7 @@ def blocks() -> list[Point]:
     """Blocks of several sizes; an update takes as long as the denoiser's window is large."""
     found = []
     for side in SIDES:
-        work = replace(WORK, update=WORK.update * ((side + 14) / 94) ** 2)
+        work = replace(QUICK, update=QUICK.update * ((side + 14) / 94) ** 2)
         layout = Layout(1024, side=side, per_host=PER_HOST)
         found += [Point("halo", layout, work, network) for network in (THREAD, ADAPTER)]
     return found
