@@ -87,7 +87,7 @@ class Sleepers:
         return f"asleep, {self.ranks} on {self.hosts} host{'s' * (self.hosts > 1)}{slow}"
 
     def pair(self, costs: Costs, problem: Path) -> tuple[float, float]:
-        """Updates per second of a real run and of the model, which is told how long ranks slept."""
+        """Updates per second of a real run and of the model, which is told what one rank takes."""
         _, rest = Sleepers(1).measured()
         real, _ = self.measured()
         updates, per_host = UPDATES * self.ranks, self.ranks // self.hosts
@@ -108,7 +108,7 @@ class Sleepers:
         return real, float(np.mean([found.rate for found in rates]))
 
     def measured(self) -> tuple[float, float]:
-        """Updates per second; seconds of an update of rank 0 beyond those that it was to sleep."""
+        """Updates per second; what an update of a rank took beyond what it was to sleep."""
         start = on_hosts(self.ranks) if self.hosts > 1 else (mpirun(), "-n", str(self.ranks))
         words = (SLEEP, JITTER, UPDATES * self.ranks, FACTOR if self.slow else 1.0)
         out = call(*start, sys.executable, HERE / "sleeping.py", *map(str, words))
