@@ -158,11 +158,11 @@ def test_momentum_goes_on_from_what_was_kept():
 def test_drafts_until_the_steps_are_small():
     """The cheaper denoiser ends at 2.02 and hands over; the fixed point is the right one's."""
     G, cheaper, drafts = proximal(0.5), proximal(0.5, 2.02), none()
-    found, *_ = iterate(DraftedRed(G, cheaper, drafts), 60, guarded=False)
+    found, *_ = iterate(DraftedRed(G, cheaper, drafts, scale=1.0), 60, guarded=False)
     np.testing.assert_allclose(found, 2, atol=1e-4)
     for i in (0, 1):
         updates, done = drafts[i]
-        size = [0.5 * 0.5**k * 1.02 / 2.02 for k in range(12)]  # of steps, relative to about x
+        size = [0.5 * 0.5**k * 1.02 for k in range(12)]  # of steps
         assert done and abs(updates - next(k for k in range(12) if size[k] < SMALL)) <= 1
     assert cheaper.D.calls + G.D.calls == 60
 
@@ -170,7 +170,7 @@ def test_drafts_until_the_steps_are_small():
 def test_drafts_go_on_where_they_were_cut():
     drafts = {0: np.array([3, 1]), 1: np.array([2, 0])}
     G, cheaper = proximal(0.5), proximal(0.5, 2.02)
-    G_i = DraftedRed(G, cheaper, drafts)
+    G_i = DraftedRed(G, cheaper, drafts, scale=1.0)
     x = np.ones((4, 8), np.float32)
     G_i.block(0, x)
     assert (G.D.calls, cheaper.D.calls) == (1, 0) and drafts[0].tolist() == [3, 1]
@@ -198,7 +198,10 @@ def test_continuation_begins_at_a_tenth_and_ends_at_the_denoiser():
 
 def test_wrappers_keep_what_the_loop_asks_of_G():
     G = proximal(0.5)
-    for wrapped in (DraftedRed(G, G, none()), HeavyBallRed(G, beta=0.3, velocity=still())):
+    for wrapped in (
+        DraftedRed(G, G, none(), scale=1.0),
+        HeavyBallRed(G, beta=0.3, velocity=still()),
+    ):
         assert isinstance(wrapped, RedOperator)
         assert (wrapped.grid, wrapped.A, wrapped.tau) == (G.grid, G.A, G.tau)
         assert (wrapped.halo, wrapped.align) == (G.halo, G.align)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from asyncred.operators import Image, Rows
 from asyncred.red import RedOperator
 
-SMALL = 1e-2
-"""||step|| / ||x_i|| of a block at which the draft of it is done."""
+SMALL = 5e-3
+"""Root mean square of a step, over the range from black to white, at which drafts are done."""
 
 
 Drafts = Mapping[int, NDArray[np.int64]]
@@ -25,18 +25,20 @@ Drafts = Mapping[int, NDArray[np.int64]]
 class DraftedRed(RedOperator):
     """G, or for blocks whose drafts are not done the same with a cheaper denoiser.
 
-    ``drafts`` are counted where they are.
+    ``drafts`` are counted where they are; ``scale`` is the range from black to white.
     """
 
-    def __init__(self, G: RedOperator, cheaper: RedOperator, drafts: Drafts) -> None:
+    def __init__(
+        self, G: RedOperator, cheaper: RedOperator, drafts: Drafts, *, scale: float
+    ) -> None:
         super().__init__(G.grid, G.A, G.D, tau=G.tau)
         self._G, self._cheaper, self._drafts = G, cheaper, drafts
+        self._small = SMALL * scale
 
     def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
         """G_i, or a draft of it."""
         if self._drafts[i][1]:
             return self._G.block(i, x_tilde, rows)
         G_i = self._cheaper.block(i, x_tilde, rows)
-        x_i = x_tilde[self._window(i).inner]
-        self._drafts[i] += 1, np.linalg.norm(G_i) < SMALL * np.linalg.norm(x_i)
+        self._drafts[i] += 1, np.linalg.norm(G_i) < self._small * np.sqrt(G_i.size)
         return G_i

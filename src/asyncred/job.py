@@ -120,7 +120,8 @@ class Job:
 
         G = timed(self.D)
         if self.draft is not None:
-            G = DraftedRed(G, timed(self.draft), drafts)
+            low, high = self.shades
+            G = DraftedRed(G, timed(self.draft), drafts, scale=high - low)
         if self.plan.momentum:
             G = HeavyBallRed(G, beta=self.plan.momentum, velocity=velocity)
         factor = dict(self.config.slow).get(self.comm.rank, 1.0)
