@@ -16,6 +16,7 @@ to 1 in 16, that are enough. Into --folder go anchors.md and anchors.png.
 
     pip install asyncred[mpich,anchors]
     python benchmarks/anchors.py [--folder DIR] [--repeats N] [--only TEXT ...] [--star RESULT.h5]
+                                 [--size PIXELS] [--max-seconds S]
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        problem = simulate(folder / "problem.h5", "--size", "240")
+        problem = simulate(folder / "problem.h5", "--size", str(options.size))
         star = options.star or long_run(problem)
         goal = goal_of(star, problem)
         print(f"x*: {snr(goal.truth, goal.star):.3f} dB; {versions()}", flush=True)
@@ -126,6 +127,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--size", type=int, default=240, help="side of the image (240)")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--only", nargs="+", help="parts of the names of methods")
     parser.add_argument("--star", type=Path, help="x*, from an earlier run (made anew)")
@@ -135,8 +137,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats is {options.repeats}, expected an integer >= 1")
-    texts = options.only or [""]
-    known = (*ALONE, *ASYNCRED)
+    texts, known = options.only or [""], (*ALONE, *ASYNCRED)
     options.methods = [name for name in known if any(text in name for text in texts)]
     if not options.methods:
         parser.error(f"--only is {' '.join(texts)}, expected parts of: {'; '.join(known)}")
