@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,6 +59,26 @@ def call(*command: str | Path) -> str:
     if done.returncode != 0:
         raise SystemExit(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done.stdout
+
+
+def timed(command: Sequence[object], *, threads: int) -> tuple[float, float]:
+    """Run a command; its seconds, and the peak of the largest of its processes in MiB.
+
+    ``threads`` is what OpenMP and BLAS are told. Ends the benchmark where the command fails.
+    """
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = os.environ | ENVIRONMENT | dict.fromkeys(names, str(threads))
+    parts = [str(part) for part in command]
+    with tempfile.TemporaryFile("w+") as said:
+        start = time.perf_counter()
+        process = subprocess.Popen(parts, env=environment, stdout=said, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            said.seek(0)
+            raise SystemExit(f"{command}: exit code {process.returncode}\n{said.read()}")
+    return seconds, usage.ru_maxrss / 1024
 
 
 def simulate(path: Path, *flags: str | Path, kind: str = "cs") -> Path:
