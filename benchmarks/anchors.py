@@ -48,9 +48,10 @@ ALONE = {
 }
 ASYNCRED: dict[str, tuple[int, tuple[str, ...]]] = {
     "asyncred, gradient": (128, ("--update", "gradient")),
-    "asyncred, proximal from TV": (2, ("--update", "proximal", "--start", "tv")),
+    "asyncred": (4, ()),
+    "asyncred, factors at hand": (4, ("--factors", "FACTORS")),
 }
-"""Epochs to try first, and flags. --factors FILE would make a row here."""
+"""Epochs to try first, and flags. Factors are made before, and their seconds printed."""
 PACKAGES = ("deepinv", "torch", "numpy", "onnxruntime", "mpi4py", "mpich")
 HEAD = (
     *("method", "processes x threads", "passes or epochs", "loop, s", "whole command, s"),
@@ -194,6 +195,8 @@ def alone(name: str, problem: Path, star: Path, goal: Goal, repeats: int, second
 def parallel(name: str, problem: Path, goal: Goal, repeats: int) -> Row:
     """asyncred, with the fewest epochs whose runs are all done."""
     first, flags = ASYNCRED[name]
+    if "FACTORS" in flags:
+        flags = ("--factors", str(factors_of(problem)))
     tried: dict[int, list[Outcome]] = {}
 
     def enough(epochs: int) -> bool:
@@ -206,6 +209,17 @@ def parallel(name: str, problem: Path, goal: Goal, repeats: int) -> Row:
     loop = [(end.trace[-1][0], end.trace[-1][1]) for end in ends]
     whole = [(end.whole, end.trace[-1][1]) for end in ends]
     return Row(name, f"{RANKS} x 1", tried[epochs], [("o-", loop), ("o:", whole)])
+
+
+def factors_of(problem: Path) -> Path:
+    """The file of factors, made by a run of one update."""
+    path = problem.with_name("factors.h5")
+    if not path.exists():
+        flags = ("--tau", TAU, "--threads", "1", "--updates", "1", "--start", "zero")
+        job = (*COMMAND, "run", problem, "-o", problem.with_name("result.h5"), "--overwrite")
+        whole, _ = timed((mpirun(), "-n", str(RANKS), *job, *flags, "--factors", path), threads=1)
+        print(f"factors made in {whole:.1f} s, start to end", flush=True)
+    return path
 
 
 def run(problem: Path, goal: Goal, flags: Sequence[str], epochs: int) -> Outcome:

@@ -64,9 +64,8 @@ def main() -> None:
             told = told_star(problem, folder / f"{kind}-told.h5", star)
             for name, ranks, flags in runs:
                 found = [measure(problem, told, star, ranks, flags) for _ in range(options.repeats)]
-                rows.append(
-                    [kind, name, ranks, *(middle(column) for column in zip(*found, strict=True))]
-                )
+                columns = zip(*found, strict=True)
+                rows.append([kind, name, ranks, *(f"{np.median(c):.3g}" for c in columns)])
                 print(rows[-1], flush=True)
     head = ["kind", "update", "ranks", "epochs", "loop, s", "x - x*, relative", "SNR - that of x*"]
     print(table(head, rows))
