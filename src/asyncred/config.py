@@ -31,8 +31,11 @@ STARTS = (
 )
 """Or a file; which of them, the kind of problem says."""
 
-EPOCHS = {"gradient": 400, "proximal": 40}
-"""Of a run that is told no budget, by its update."""
+EPOCHS = 400
+"""Of a run that is told no budget."""
+
+PROXIMAL_TOL = 1e-4
+"""Where such a run by the proximal update stops: its steps shrink fast."""
 
 INNER = 3
 """Steps of conjugate gradients of a proximal update."""
@@ -86,8 +89,9 @@ class RunConfig:
     minibatch: int | None = None
     updates: int | None = None
     epochs: float | None = None
-    """None: what suits the update."""
-    tol: float = 0.0
+    """None: ``EPOCHS``."""
+    tol: float | None = None
+    """None: 0, or ``PROXIMAL_TOL``."""
     tol_distance: float = 0.0
     max_time: float = math.inf
     step: str | float = "adaptive"
@@ -133,12 +137,18 @@ class RunConfig:
             raise InputError(f"no {' and no '.join(missing)} file given")
         return cls(**checked)
 
-    def budget(self, blocks: int, update: str) -> int:
-        """Block updates of the whole run, by the gradient or the proximal update."""
+    def budget(self, blocks: int) -> int:
+        """Block updates of the whole run."""
         if self.updates is not None:
             return self.updates
-        epochs = EPOCHS[update] if self.epochs is None else self.epochs
-        return math.ceil(epochs * blocks)
+        return math.ceil((EPOCHS if self.epochs is None else self.epochs) * blocks)
+
+    def tolerance(self, update: str) -> float:
+        """Of the step of an epoch, by the gradient or the proximal update."""
+        if self.tol is not None:
+            return self.tol
+        told = self.updates is not None or self.epochs is not None or self.tol_distance > 0
+        return PROXIMAL_TOL if update == "proximal" and not told else 0.0
 
     @property
     def checkpoint_file(self) -> Path | None:

@@ -39,7 +39,8 @@ RUN_FLAGS: dict[str, str] = {
     "minibatch": "measurements per update and block (all)",
     "updates": "budget of block updates",
     "epochs": "budget in epochs, of one update a block each (400)",
-    "tol": "stop when the relative step of an epoch is below this; noisy with minibatches (0)",
+    "tol": "stop when the relative step of an epoch is below this; noisy with minibatches (0; 1e-4 "
+    "where no budget is told and the update is proximal)",
     "tol-distance": "stop when ||G||^2 / ||G0||^2 is below this (0)",
     "max-time": "stop after this many seconds of iteration",
     "step": "safe, adaptive or a number (adaptive)",

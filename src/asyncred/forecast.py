@@ -166,20 +166,19 @@ def time_lines(job: Job, cost: Cost) -> list[str]:
     largest = math.prod(largest_window(grid, model))
     D = cost.denoiser * sum(map(math.prod, windows)) / largest
     A = cost.gradient * sum(map(math.prod, blocks)) / math.prod(grid.block_shape)
-    proximal = job.problem.data.proximal and job.minibatch is None
-    update, terms = ("proximal", 1 + INNER) if proximal else ("gradient", 1)
-    words = f" ({terms} of these an update, which is the proximal one)" if proximal else ""
-    epoch, images, epochs = (D + terms * A) / job.ranks, len(job.problem.images), EPOCHS[update]
+    terms = 1 + INNER if job.minibatch is None else 1
+    words = f", {terms} of these an update, which is the proximal one" if terms > 1 else ""
+    epoch, images = (D + terms * A) / job.ranks, len(job.problem.images)
     lines = [
         f"time, the quickest of {TRIES} tries here, 1 thread a rank: "
         f"{1e3 * (cost.denoiser + terms * cost.gradient):.3g} ms an update (denoiser "
-        f"{1e3 * cost.denoiser:.3g}, data {1e3 * cost.gradient:.3g}{words}), "
+        f"{1e3 * cost.denoiser:.3g}, data term {1e3 * cost.gradient:.3g}{words}), "
         f"{_duration(epoch)} an epoch on {job.ranks} rank(s)",
-        f"  {_duration(epochs * epoch)} for the default of {epochs} epochs, without start-up and "
-        "exchange; --tol ends earlier",
+        f"  {_duration(EPOCHS * epoch)} for the default of {EPOCHS} epochs, without start-up and "
+        "exchange; --tol ends earlier, as the proximal update does by itself",
     ]
     if images > 1:
-        lines[1] += f"; {_duration(images * epochs * epoch)} for {images} images"
+        lines[1] += f"; {_duration(images * EPOCHS * epoch)} for {images} images"
     return lines
 
 

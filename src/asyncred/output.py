@@ -75,6 +75,7 @@ def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
             "update": "gradient" if plan.mu is None else "proximal",
             "mu": plan.mu,
             "momentum": plan.momentum,
+            "tol": plan.tol,
             "draft": plan.draft.path.stem if plan.draft else "none",
         },
         "command": shlex.join(sys.argv),

@@ -52,6 +52,8 @@ class Plan:
     """Where its factors are, or will be; None for conjugate gradients."""
     budget: int
     """Block updates of the whole run."""
+    tol: float
+    """Step of an epoch at which it stops."""
     ranks_per_image: int
     """How many ranks share an image; there are several such groups only for a stack."""
     done: list[bool]
@@ -109,7 +111,8 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         mu,
         momentum,
         config.factors,
-        config.budget(len(problem.grid), update),
+        config.budget(len(problem.grid)),
+        config.tolerance(update),
         together,
         done,
     )
@@ -133,8 +136,7 @@ def _update(config: RunConfig, problem: Problem, tau: float) -> str:
         "--step": config.step != "adaptive",
     }
     if config.update == "auto":
-        proximal = problem.data.proximal and tau > 0 and not any(needs_gradient.values())
-        return "proximal" if proximal else "gradient"
+        return "proximal" if tau > 0 and not any(needs_gradient.values()) else "gradient"
     if config.update == "proximal" and config.method == "gm":
         raise InputError("--update proximal goes block by block, expected no --method gm")
     if config.update == "proximal" and config.step == "safe":

@@ -76,7 +76,7 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             reference,
             truth=share(dict(job.truth)),
             records=share({i: np.zeros(RECORD) for i in job.own}),
-            tolerance=Tolerance(job.config.tol, job.config.tol_distance),
+            tolerance=Tolerance(job.plan.tol, job.config.tol_distance),
             interval=job.config.report,
             on_sample=show,
             counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},

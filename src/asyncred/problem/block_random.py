@@ -50,7 +50,6 @@ class BlockRandomData(LocalData):
         "adjoint": BlockRandom.adjoint,
         "tv": lambda A, i: total_variation_start(A, i, A.centered(i), steps=A.start_steps),
     }
-    proximal = True
     tau = 0.8
     shared_A = True
 

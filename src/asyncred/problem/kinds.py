@@ -49,8 +49,6 @@ class Data:
 
     dtype: ClassVar[type[np.generic]] = np.float32
     """Of the image: float32 or complex64."""
-    proximal: ClassVar[bool] = False
-    """Whether the proximal update is the faster way to the fixed point."""
     tau: ClassVar[float] = 0.1
     """The weight of the denoiser where nobody says one."""
     counted: ClassVar[str] = "A, y and x"
