@@ -37,6 +37,7 @@ def record(**changes: object) -> Record:
     values = {
         "history": history,
         "per_block": np.arange(16),
+        "drafts": np.arange(16) // 4,
         "owner": OWNER,
         "per_rank": np.array([28, 92]),
         "delays": np.array([30, 10, 8]),
@@ -45,6 +46,7 @@ def record(**changes: object) -> Record:
         "stopped": "budget",
         "shades": (0.0, 1.0),
         "drifts": [],
+        "relaxation": 0.25,
     }
     return Record(**{**values, **changes})
 
