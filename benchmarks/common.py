@@ -100,6 +100,19 @@ def head_slice(folder: Path) -> Path:
     return folder / "head.npy"
 
 
+def photograph(name: str, path: Path) -> Path:
+    """The middle square of one of scikit-image's, gray, 240x240, as an .npy file."""
+    from skimage import color, data, transform
+
+    picture = getattr(data, name)()
+    gray = picture / 255 if picture.ndim == 2 else color.rgb2gray(picture)
+    side = min(gray.shape)
+    top, left = ((length - side) // 2 for length in gray.shape)
+    square = gray[top : top + side, left : left + side]
+    np.save(path, transform.resize(square, (240, 240), anti_aliasing=True).astype(np.float32))
+    return path
+
+
 def reconstruct(
     ranks: int, problem: Path, *flags: str, launcher: Sequence[str | Path] | None = None
 ) -> Result:

@@ -21,7 +21,7 @@ from onnx import helper, numpy_helper
 from asyncred.data import model_path
 from asyncred.metrics import snr
 from asyncred.result import Result, read_result
-from common import reconstruct, simulate, table
+from common import photograph, reconstruct, simulate, table
 
 CASES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "camera": ("camera", (), ()),
@@ -48,7 +48,7 @@ def main() -> None:
         for name, (image, problem_flags, flags) in CASES.items():
             if options.only not in name:
                 continue
-            picture = image if image == "camera" else photograph(folder / f"{image}.npy", image)
+            picture = image if image == "camera" else photograph(image, folder / f"{image}.npy")
             stem = name.replace(", ", "-").replace(" ", "-")
             problem = folder / f"{stem}.h5"
             simulate(problem, "--image", picture, "--size", "240", *problem_flags)
@@ -80,18 +80,6 @@ def row(name: str, found: Result, star: Result) -> list[str]:
         f"{found.column('step')[-1]:.1e}",
         f"{found.provenance['relaxation']:g}",
     ]
-
-
-def photograph(path: Path, name: str) -> Path:
-    """One of scikit-image's, gray, the middle square."""
-    from skimage import color, data, transform
-
-    gray = color.rgb2gray(getattr(data, name)())
-    side = min(gray.shape)
-    top, left = ((length - side) // 2 for length in gray.shape)
-    square = gray[top : top + side, left : left + side]
-    np.save(path, transform.resize(square, (240, 240), anti_aliasing=True).astype(np.float32))
-    return path
 
 
 def expansive(folder: Path) -> str:

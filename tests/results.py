@@ -14,7 +14,7 @@ GRID = BlockGrid((26, 34), (8, 10))  # 16 blocks, ragged at both borders
 OWNER = [0] * 8 + [1] * 8
 
 PROVENANCE = {
-    "parameters": {"method": "async", "tau": 0.8, "start": "adjoint", "max_time": None},
+    "parameters": {"method": "async", "tau": 0.8, "start": "adjoint", "draft": "small"},
     "command": "asyncred run p.h5 -o r.h5",
     "input": "/data/p.h5",
     "input_sha256": "0" * 64,

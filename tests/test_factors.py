@@ -69,7 +69,7 @@ def problem(tmp_path_factory):
     return simulate("cs", path, "--size", "48", "--block", "16")
 
 
-COMMON = ("--epochs", "20", "--threads", "1", "--draft", "none", "--denoiser", "tv", "--sigma", "5")
+COMMON = ("--epochs", "60", "--threads", "1", "--draft", "none", "--denoiser", "tv", "--sigma", "5")
 
 
 @pytest.mark.ranks

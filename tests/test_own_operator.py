@@ -117,7 +117,7 @@ def test_run_on_any_number_of_ranks(problem, environment):
     output, images = problem.with_name("result.h5"), []
     flags = ["--denoiser", "tv", "--sigma", "5", "--threads", "1"]
     for ranks, method, more in (
-        (1, "gm", ["--epochs", "60"]),
+        (1, "gm", ["--epochs", "600", "--tol", "1e-5"]),
         (2, "async", ["--epochs", "40"]),
         (2, "async", ["--epochs", "80", "--minibatch", "32", "--decay", "50"]),
     ):

@@ -1,0 +1,81 @@
+"""Twelve images that share A: seconds an image, everything counted, and how near each is to x*.
+
+240x240 pixels, 9 blocks of 80x80, 4356 of 6400 measurements a block at 30 dB, tau 0.8: four of
+scikit-image's photographs, three ways round. One job on two ranks, from no factors at all to the
+result file; then again with the factors at hand. x* of an image is a run of 100 epochs of its own.
+
+    pip install scikit-image pooch
+    python benchmarks/shared_matrix.py [--epochs 8]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import h5py
+
+from asyncred.metrics import snr
+from asyncred.result import read_result
+from common import ASYNCRED, mpirun, photograph, simulate, table, timed
+
+NAMES, WAYS = ("camera", "coffee", "chelsea", "astronaut"), 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", default="8")
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        problem, images = stack(folder), len(NAMES) * WAYS
+        flags = ("--factors", folder / "factors.h5", "--epochs", options.epochs)
+        for words in ("factors made too", "factors at hand"):
+            seconds = run(problem, folder / "r.h5", *flags)
+            rows.append([words, f"{seconds:.1f}", f"{seconds / images:.2f}"])
+        run(problem, folder / "star.h5", "--factors", folder / "factors.h5", "--epochs", "100")
+        compared = [compare(folder / "r.h5", folder / "star.h5", k) for k in range(images)]
+    print(table(["12 images on two ranks", "s", "s an image"], rows))
+    distances, differences = np.array(compared).T
+    print(
+        f"\nx - x*, relative: at most {distances.max():.1e}; SNR: within {differences.max():.3f} dB"
+    )
+
+
+def stack(folder: Path) -> Path:
+    """The problem: y and truth of all images, A from the same seed."""
+    path, y, truth = folder / "stack.h5", [], []
+    for name in NAMES:
+        picture = np.load(photograph(name, folder / f"{name}.npy"))
+        for way in range(WAYS):
+            np.save(folder / "turned.npy", np.rot90(picture, way).copy())
+            single = simulate(folder / "one.h5", "--image", folder / "turned.npy")
+            with h5py.File(single) as file:
+                y.append(file["measurements/y"][()])
+                truth.append(file["truth"][()])
+    with h5py.File(single) as source, h5py.File(path, "w") as file:
+        for name in ("image", "operator"):
+            source.copy(name, file)
+        file.attrs.update(source.attrs)
+        file["measurements/y"], file["truth"] = np.array(y), np.array(truth)
+    return path
+
+
+def run(problem: Path, output: Path, *flags: str | Path) -> float:
+    """Seconds of a job, from start to result."""
+    job = (*ASYNCRED, "run", problem, "-o", output, "--overwrite", "--threads", "1", *flags)
+    return timed((mpirun(), "-n", "2", *job), threads=1)[0]
+
+
+def compare(found: Path, star: Path, row: int) -> tuple[float, float]:
+    """Relative distance to x*, and the difference in SNR, of one image."""
+    x, x_star = read_result(found, row), read_result(star, row)
+    distance = np.linalg.norm(x.image - x_star.image) / np.linalg.norm(x_star.image)
+    return float(distance), abs(snr(x.truth, x.image) - snr(x.truth, x_star.image))
+
+
+main()
