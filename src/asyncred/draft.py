@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from asyncred.operators import Image, Rows
 from asyncred.red import RedOperator
 
-SMALL = 5e-3
+SMALL = 2e-3
 """Root mean square of a step, over the range from black to white, at which drafts are done."""
 
 

@@ -12,6 +12,7 @@ mapped into memory, not read: all ranks of a node share what the operating syste
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,15 @@ def make_factors(
     temporary = path.with_name(f".{path.name}.{comm.bcast(os.getpid())}.part")
     try:
         on_root(comm, lambda: _lay_out(temporary, data, mu))
-        mine = range(comm.rank, len(data.grid), comm.size)
-        on_all(comm, lambda: _fill(temporary, data, mine, mu=mu, threads=threads))
+        blocks, alone = len(data.grid), len(data.grid) // comm.size * comm.size
+        left, cores = max(1, blocks - alone), len(os.sched_getaffinity(0))
+        for part, each in (
+            (range(comm.rank, alone, comm.size), threads),
+            # in the last round some ranks have no block, and leave their cores to the others
+            (range(alone + comm.rank, blocks, comm.size), min(cores, threads * comm.size // left)),
+        ):
+            fill = partial(_fill, temporary, data, part, mu=mu, threads=each)
+            on_all(comm, fill)
         if comm.rank == 0:
             renamed(temporary, path)
         comm.Barrier()

@@ -127,11 +127,11 @@ class BlockRandom(LocalModel):
         c is 0 where A_i hardly sees a constant.
         """
         zero, one = np.zeros(self._shapes[i], np.float32), np.ones(self._shapes[i], np.float32)
-        slope_at_0, slope_at_1 = (float(self.gradient(i, x, None).sum()) for x in (zero, one))
-        curvature = slope_at_1 - slope_at_0  # ||A_i 1||^2
-        c = -slope_at_0 / curvature if curvature > SEES_CONSTANTS * one.size else 0.0
-        x_i = one * np.float32(c)
-        return x_i - self.gradient(i, x_i, None)
+        at_0, at_1 = (self.gradient(i, x, None) for x in (zero, one))
+        curvature = float(at_1.sum()) - float(at_0.sum())  # ||A_i 1||^2
+        c = -float(at_0.sum()) / curvature if curvature > SEES_CONSTANTS * one.size else 0.0
+        out: Array = np.float32(c) - (at_0 + np.float32(c) * (at_1 - at_0))
+        return out
 
     def lipschitz(self, i: int, minibatch: int | None) -> float:
         """||A_i||^2, or the largest (m/w) ||A_S||^2 of a few subsets S of w rows."""
