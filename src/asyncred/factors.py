@@ -12,6 +12,7 @@ mapped into memory, not read: all ranks of a node share what the operating syste
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,13 +88,19 @@ def _lay_out(path: Path, data: BlockRandomData, mu: float) -> None:
 
 def _fill(path: Path, data: BlockRandomData, blocks: range, *, mu: float, threads: int) -> None:
     names = ["sha256", *(f"{part}/{i}" for part in "AL" for i in blocks)]
-    with InPlace(path, names) as file, threadpool_limits(threads, user_api="blas"):
+    with (
+        InPlace(path, names) as file,
+        threadpool_limits(threads, user_api="blas"),
+        ThreadPoolExecutor(1) as beside,  # the disk works while the next block is factored
+    ):
         for i in blocks:
             solved, lower = factor(data.matrix(i), mu)
             file.put(f"A/{i}", (0,), solved)
             file.put(f"L/{i}", (0,), lower)
             file.put("sha256", (i,), np.array(data.digest(i).encode()))
-        file.sync()
+            synced = beside.submit(file.sync)
+        if blocks:
+            synced.result()
 
 
 def _read(path: Path, data: BlockRandomData, placement: Placement, *, mu: float) -> Factored:
