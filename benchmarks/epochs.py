@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=[])
     parser.add_argument("--folder", type=Path, help="keep problems and x* here")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", default="", help="part of the names of updates")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -63,6 +64,8 @@ def main() -> None:
             star = star_of(problem, folder / f"{kind}-star.h5")
             told = told_star(problem, folder / f"{kind}-told.h5", star)
             for name, ranks, flags in runs:
+                if options.only not in name:
+                    continue
                 found = [measure(problem, told, star, ranks, flags) for _ in range(options.repeats)]
                 columns = zip(*found, strict=True)
                 rows.append([kind, name, ranks, *(f"{np.median(c):.3g}" for c in columns)])
