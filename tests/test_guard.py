@@ -6,7 +6,7 @@ import pytest
 from asyncred.continuation import Continued
 from asyncred.draft import SMALL, DraftedRed
 from asyncred.grid import BlockGrid
-from asyncred.guard import SMALLEST, Guard
+from asyncred.guard import Guard
 from asyncred.momentum import HeavyBallRed
 from asyncred.operators.local import LocalModel
 from asyncred.proximal import ProximalRed
@@ -93,9 +93,17 @@ def test_guard_relaxes_what_would_diverge(r):
 
 
 def test_guard_gives_up_where_no_step_would_do():
-    """r < 0: D is more than the identity away from its fixed point."""
-    _, guard, given_up = iterate(proximal(-0.5), 4000)
-    assert given_up and guard.relaxation == SMALLEST
+    """r < 0: D is more than the identity away from its fixed point. Shorter steps are no help."""
+    _, guard, given_up = iterate(proximal(-0.5), 200)
+    assert given_up and guard.relaxation == 1
+
+
+def test_guard_lets_directions_grow_that_go_on():
+    """Twice as long as the ones before, time and again, but never back: no step is shortened."""
+    guard = Guard(FixedStep(1.0), Silent(), blocks=1, begun=lambda: True, give_up=lambda: None)
+    for k in range(6):
+        guard.record(0, np.ones(4), 2.0**k * np.ones(4), gamma=1.0, delay=0)
+    assert guard.relaxation == 1
 
 
 def test_guard_waits_until_the_iteration_is_the_final_one():
@@ -114,10 +122,10 @@ def test_guard_tells_the_monitor_what_was_done():
     listener = Listener()
     guard = Guard(FixedStep(0.5), listener, blocks=1, begun=lambda: True, give_up=lambda: None)
     one = np.ones((2, 2), np.float32)
-    for scale in (1, 3, 3, 3):
+    for scale in (1, -1, 3, -3):
         gamma = guard(0, 7)
         guard.record(0, one, scale * one, gamma=gamma, delay=7)
-    assert [gamma for _, gamma, _, _ in listener.told] == [0.5, 0.5, 0.25, 0.25]
+    assert [gamma for _, gamma, _, _ in listener.told] == [0.5, 0.5, 0.5, 0.25]
     assert all((i, delay, x) == (0, 7, 1.0) for i, _, delay, x in listener.told)
 
 

@@ -70,6 +70,15 @@ def test_the_fixed_point_is_the_same(update, cs):
         assert abs(snr(found.truth, found.image) - snr(alone.truth, alone.image)) <= 0.02
 
 
+def test_drafts_and_momentum_are_shared(cs):
+    """By the 8-bit network and with momentum: whoever updates a block goes on from what it was."""
+    flags = ("--draft", "fast-s5-int8", "--momentum", "0.3", "--tol", "1e-5", "--epochs", "400")
+    alone = reconstruct(cs, 1, "--threads", "1", *flags)
+    found = reconstruct(cs, 4, "--threads", "1", "--steal", "on", *flags)
+    assert abs(snr(found.truth, found.image) - snr(alone.truth, alone.image)) <= 0.02
+    assert (found.drafts > 0).all() and (found.drafts < found.per_block).all()
+
+
 @pytest.mark.parametrize("kind", ["inpaint", "blur", "sr", "mri"])
 def test_every_kind_of_problem(kind, tmp_path):
     problem = simulate(kind, tmp_path / "p.h5", "--size", "64", "--block", "16")

@@ -40,5 +40,6 @@ class DraftedRed(RedOperator):
         if self._drafts[i][1]:
             return self._G.block(i, x_tilde, rows)
         G_i = self._cheaper.block(i, x_tilde, rows)
-        self._drafts[i] += 1, np.linalg.norm(G_i) < self._small * np.sqrt(G_i.size)
+        counts = self._drafts[i]
+        counts += 1, np.linalg.norm(G_i) < self._small * np.sqrt(G_i.size)
         return G_i

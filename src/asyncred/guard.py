@@ -1,10 +1,12 @@
-"""The guard of the proximal update: shorter steps where the way gets longer instead of shorter.
+"""The guard of the proximal update: shorter steps where it overshoots.
 
 Where A_i sees nothing, the update multiplies the distance to the fixed point by 1 - gamma tau r/mu,
 r an eigenvalue of the Jacobian of I - D. With D nonexpansive r <= 2, and mu >= tau is safe at
-gamma = 1. Nobody knows r of an arbitrary network. But the sum of ||d_i||^2 over the blocks falls
-where the iteration converges and rises where it does not: then gamma is halved. An eigenvalue below
-0, with which no gamma would do, makes it rise for ever: the run is stopped.
+gamma = 1. Nobody knows r of an arbitrary network. But where r is too large, every direction d_i
+turns back on the one before, and is longer: <d_i, last d_i> summed over the blocks is below 0, and
+the sum of ||d_i||^2 rises. Then gamma is halved. A sum that rises while x goes on in one direction
+is none of this: from afar d_i grows where the denoiser begins to see structure. An eigenvalue
+below 0, with which no gamma would do, lets it grow for ever: such a run is stopped.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ NEGLIGIBLE = 2e-3
 SMALLEST = 1 / 64
 """gamma that is not halved any more."""
 
+HOPELESS = 1e4
+"""Times the first sum of ||d_i||^2 at which a run is given up."""
+
 
 class Guard:
     """Another step and another monitor, with the former relaxed by what the latter is told.
@@ -45,8 +50,10 @@ class Guard:
     ) -> None:
         self._step, self._monitor = step, monitor
         self._blocks, self._begun, self._give_up = blocks, begun, give_up
-        self._squares: dict[int, tuple[float, float]] = {}
-        self._lowest, self._seen = np.inf, 0
+        self._last: dict[int, Image] = {}
+        self._found: dict[int, tuple[float, float, float]] = {}  # of each block, for _look
+        self._lowest = self._first = np.inf
+        self._seen = 0
         self.relaxation = 1.0
 
     def __call__(self, i: int, delay: int) -> float:
@@ -56,20 +63,30 @@ class Guard:
     def record(self, i: int, x_i: Image, G_i: Image, *, gamma: float, delay: int) -> None:
         """Tell the other monitor; look at the sum after every round over the blocks."""
         self._monitor.record(i, x_i, G_i, gamma=gamma, delay=delay)
-        if i not in self._squares:
-            self._lowest = np.inf
-        self._squares[i] = float(np.vdot(G_i, G_i).real), float(np.vdot(x_i, x_i).real)
+        last = self._last.get(i)
+        if last is None:
+            self._lowest = self._first = np.inf  # of fewer blocks
+        else:
+            self._found[i] = _inner(G_i, G_i), _inner(x_i, x_i), _inner(G_i, last)
+        self._last[i] = G_i
         self._seen += 1
-        if self._seen % self._blocks == 0 and self._begun():
+        if self._seen % self._blocks == 0 and self._found and self._begun():
             self._look()
 
     def _look(self) -> None:
-        total, size = np.sum(list(self._squares.values()), axis=0)
-        if total <= RISE * max(self._lowest, NEGLIGIBLE**2 * size):
+        total, size, along = np.sum(list(self._found.values()), axis=0)
+        if self._first == np.inf:
+            self._first = max(total, NEGLIGIBLE**2 * size)
+        too_much = not total <= RISE * max(self._lowest, NEGLIGIBLE**2 * size)
+        if not too_much:
             self._lowest = min(self._lowest, total)
             return
         self._lowest = total
-        if self.relaxation > SMALLEST:
+        if along < 0 and self.relaxation > SMALLEST:
             self.relaxation /= 2
-        else:
+        elif along < 0 or total > HOPELESS * self._first:
             self._give_up()
+
+
+def _inner(a: Image, b: Image) -> float:
+    return float(np.vdot(a, b).real)
