@@ -28,6 +28,9 @@ from common import table
 
 BLOCK, MEASUREMENTS, SIDE = 80, 4356, 2048
 
+PAUSE = 0.1
+"""Seconds before each work: threads of a BLAS go on spinning for a while after theirs."""
+
 Work = tuple[float, Callable[[], object]]
 """An amount, in units of 1e9, and what does it."""
 
@@ -59,6 +62,7 @@ def measured(works: dict[str, Work], repeats: int) -> dict[str, float]:
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats + 1):
         for name, (_, work) in works.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             work()
             seconds[name].append(time.perf_counter() - start)
