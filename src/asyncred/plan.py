@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from asyncred.bound import stated_bound
 from asyncred.checkpoint import previous, read_block, read_past
 from asyncred.config import STARTS, InputError, RunConfig
 from asyncred.data import model_names, model_path
@@ -18,12 +17,9 @@ from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
 from asyncred.files import check_writable
 from asyncred.operators import Image
 from asyncred.problem import Asked, Problem, read_problem
-from asyncred.problem.block_random import BlockRandomData
 from asyncred.provider import fast_at_int8
 from asyncred.result import read_completed, read_result_block, read_start
-
-EXPANSIVE_MU, EXPANSIVE_MOMENTUM = 0.5, 0.3
-"""mu / tau for a denoiser without a proof that it is nonexpansive, and momentum: by trial."""
+from asyncred.updates import check_factors, precise, proximal_parameters, update_of
 
 MEMORY_SHARE = 0.5
 """How much of a rank's share of the node's memory an image's data may take."""
@@ -69,7 +65,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
     """Check the whole input. Raises ValueError where it is at fault."""
     block = config.block or _block_before(config)
     problem = read_problem(config.problem, Asked(config.images, ranks, block, config.center))
-    problem = _precise(config, problem)
+    problem = precise(config, problem)
     together = _ranks_per_image(config, problem, ranks)
     _check_ranks(config, problem, together)
     _check_steal(config)
@@ -93,9 +89,9 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
             "--halo N accepts a halo of your own"
         )
     tau = problem.data.tau if config.tau is None else config.tau
-    update = _update(config, problem, tau)
-    mu, momentum = _proximal(config, model, tau) if update == "proximal" else (None, 0.0)
-    _check_factors(config, problem, mu)
+    update = update_of(config, problem, tau)
+    mu, momentum = proximal_parameters(config, model, tau) if update == "proximal" else (None, 0.0)
+    check_factors(config, problem, mu)
     start = _start(config, problem, update)
     digest = sha256(config.problem)
     done = _resumable(config, problem, digest)
@@ -116,61 +112,6 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         together,
         done,
     )
-
-
-def _precise(config: RunConfig, problem: Problem) -> Problem:
-    """The problem, its A kept as was asked for. Raises ValueError where it is not dense."""
-    if config.matrix == "single":
-        return problem
-    if not isinstance(problem.data, BlockRandomData):
-        raise InputError(f"--matrix half: only a dense A is kept so, found {problem.kind}")
-    return replace(problem, data=replace(problem.data, half=True))
-
-
-def _update(config: RunConfig, problem: Problem, tau: float) -> str:
-    """gradient or proximal. Raises ValueError where proximal cannot be had."""
-    needs_gradient = {
-        f"--method {config.method}": config.method in ("gm", "sync", "bc"),
-        "--minibatch": config.minibatch is not None,
-        "--decay": config.decay is not None,
-        "--step": config.step != "adaptive",
-    }
-    if config.update == "auto":
-        return "proximal" if tau > 0 and not any(needs_gradient.values()) else "gradient"
-    if config.update == "proximal" and config.method == "gm":
-        raise InputError("--update proximal goes block by block, expected no --method gm")
-    if config.update == "proximal" and config.step == "safe":
-        raise InputError("--update proximal has a step of 1, expected no --step safe")
-    of_proximal = {"--mu": config.mu, "--momentum": config.momentum}
-    if config.update == "gradient" and any(value is not None for value in of_proximal.values()):
-        raise InputError(f"{', '.join(of_proximal)}: of --update proximal, found gradient")
-    return config.update
-
-
-def _check_factors(config: RunConfig, problem: Problem, mu: float | None) -> None:
-    """Whether what is to be factored can be. Raises ValueError."""
-    if config.factors is None:
-        return
-    if not isinstance(problem.data, BlockRandomData):
-        raise InputError(f"--factors: only a dense A has them, found {problem.kind}")
-    if mu is None or config.minibatch is not None:
-        raise InputError("--factors: for --update proximal with all measurements")
-    if not config.factors.exists():
-        check_writable(config.factors, overwrite=False)
-
-
-def _proximal(config: RunConfig, model: DenoiserModel, tau: float) -> tuple[float, float]:
-    """mu and momentum of the proximal update. Raises ValueError without a tau."""
-    if config.mu is None and tau == 0:
-        raise InputError("--update proximal with --tau 0: expected --mu")
-    bound = stated_bound(model)
-    proven = bound is not None and bound <= 1
-    mu, momentum = config.mu, config.momentum
-    if mu is None:
-        mu = tau if proven else EXPANSIVE_MU * tau
-    if momentum is None:
-        momentum = 0.0 if proven else EXPANSIVE_MOMENTUM
-    return mu, momentum
 
 
 def _draft(config: RunConfig, model: DenoiserModel, *, proximal: bool) -> DenoiserModel | None:
