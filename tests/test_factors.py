@@ -95,6 +95,7 @@ def test_factors_of_another_problem_or_mu(problem, tmp_path):
     expected = {
         "block 0 is of another A": (other, "--factors", factors),
         "mu is 0.8, expected 0.2": (problem, "--factors", factors, "--mu", "0.2"),
+        "r.h5: is the output file too": (problem, "--factors", output),
         "not an HDF5 file": (problem, "--factors", __file__),
         "--factors: for --update proximal": (problem, "--factors", factors, "--update", "gradient"),
     }

@@ -52,6 +52,8 @@ def check_factors(config: RunConfig, problem: Problem, mu: float | None) -> None
         raise InputError(f"--factors: only a dense A has them, found {problem.kind}")
     if mu is None or config.minibatch is not None:
         raise InputError("--factors: for --update proximal with all measurements")
+    if config.factors.resolve() == config.output.resolve():
+        raise InputError(f"{config.factors}: is the output file too, expected another name")
     if not config.factors.exists():
         check_writable(config.factors, overwrite=False)
 
