@@ -29,7 +29,7 @@ from common import ASYNCRED, ENVIRONMENT, mpirun, simulate, table
 
 RANKS = 4
 EPOCHS = 1000
-LIMIT = 60.0
+LIMIT = 180.0
 """Seconds that any run may take, its end included."""
 
 
