@@ -259,5 +259,5 @@ def test_what_cannot_be_resumed(ct, cs, tmp_path):
     assert all(each in line for each, line in zip(words, said, strict=True)), said
     with h5py.File(kept, "r+") as file:
         file["x"][3, 4] = np.nan
-    assert "/x: block 0 is not finite" in refused([ct, *other])[0]
+    assert "/x: block 0 holds NaN" in refused([ct, *other])[0]
     assert not (tmp_path / "o.h5").exists()
