@@ -38,7 +38,7 @@ from asyncred.metrics import snr
 from asyncred.plan import sha256
 from asyncred.result import read_result
 from common import ASYNCRED as COMMAND
-from common import mpirun, reconstruct, simulate, table, timed
+from common import mpirun, simulate, star_of, table, timed
 
 TAU, RANKS, MOST_EPOCHS = "0.8", 2, 4096
 ALONE = {
@@ -108,7 +108,7 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         problem = simulate(folder / "problem.h5", "--size", str(options.size))
-        star = options.star or long_run(problem)
+        star = options.star or star_of(problem, folder / "star.h5", "--tau", TAU).path
         goal = goal_of(star, problem)
         print(f"x*: {snr(goal.truth, goal.star):.3f} dB; {versions()}", flush=True)
         rows = []
@@ -156,12 +156,6 @@ def versions() -> str:
         except PackageNotFoundError:
             continue
     return ", ".join(found)
-
-
-def long_run(problem: Path) -> Path:
-    """x*: GM-RED, to a step of 1e-6 an epoch."""
-    flags = ("--tau", TAU, "--method", "gm", "--epochs", "4000", "--tol", "1e-6")
-    return reconstruct(1, problem, *flags).path.replace(problem.with_name("star.h5"))
 
 
 def goal_of(star: Path, problem: Path) -> Goal:

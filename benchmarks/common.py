@@ -130,6 +130,14 @@ def peak_of(problem: Path, ranks: int, **flags: object) -> float:
     return float(max(json.loads(out.splitlines()[-1])))
 
 
+def star_of(problem: Path, kept: Path, *flags: str) -> Result:
+    """x*: GM-RED on one core to a step of 1e-6 an epoch, or what was kept of it."""
+    if not kept.exists():
+        gm = ("--method", "gm", "--epochs", "20000", "--tol", "1e-6", "--threads", "1")
+        reconstruct(1, problem, *gm, *flags).path.replace(kept)
+    return read_result(kept)
+
+
 def rate(result: Result) -> float:
     """Updates per second."""
     return float(result.column("updates")[-1] / result.column("seconds")[-1])

@@ -18,8 +18,8 @@ import numpy as np
 
 from asyncred.data import model_names
 from asyncred.denoiser import OnnxDenoiser
+from asyncred.denoisers import find_model
 from asyncred.metrics import snr
-from asyncred.plan import find_model
 from common import rate, reconstruct, simulate, table
 
 BLOCK = 80

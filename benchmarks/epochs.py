@@ -22,8 +22,8 @@ import numpy as np
 import h5py
 
 from asyncred.metrics import snr
-from asyncred.result import Result, read_result
-from common import reconstruct, simulate, table
+from asyncred.result import Result
+from common import reconstruct, simulate, star_of, table
 
 DISTANCE = 2e-3
 DEMO = [
@@ -89,15 +89,6 @@ def measure(
     distance = np.linalg.norm(found.image - star.image) / np.linalg.norm(star.image)
     difference = snr(found.truth, found.image) - snr(star.truth, star.image)
     return float(epochs), float(seconds), float(distance), float(difference)
-
-
-def star_of(problem: Path, kept: Path) -> Result:
-    """GM-RED to its end, or what was kept of it."""
-    if not kept.exists():
-        gm = ("--method", "gm", "--epochs", "20000", "--tol", "1e-6")
-        reconstruct(1, problem, *gm)
-        problem.with_name("result.h5").replace(kept)
-    return read_result(kept)
 
 
 def told_star(problem: Path, path: Path, star: Result) -> Path:

@@ -21,9 +21,9 @@ from threadpoolctl import threadpool_limits
 
 from asyncred.appraise import gflop_per_pixel
 from asyncred.denoiser import OnnxDenoiser
+from asyncred.denoisers import find_model
 from asyncred.kernels import dense_gradient
 from asyncred.operators.block_random import draw_matrix
-from asyncred.plan import find_model
 from common import table
 
 BLOCK, MEASUREMENTS, SIDE = 80, 4356, 2048

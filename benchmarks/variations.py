@@ -20,8 +20,8 @@ from onnx import helper, numpy_helper
 
 from asyncred.data import model_path
 from asyncred.metrics import snr
-from asyncred.result import Result, read_result
-from common import photograph, reconstruct, simulate, table
+from asyncred.result import Result
+from common import photograph, reconstruct, simulate, star_of, table
 
 CASES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "camera": ("camera", (), ()),
@@ -59,15 +59,6 @@ def main() -> None:
             print(rows[-1], flush=True)
     head = ["", "x*, SNR, dB", "found, dB", "x - x*, relative", "step", "steps relaxed to"]
     print(table(head, rows))
-
-
-def star_of(problem: Path, kept: Path, *flags: str) -> Result:
-    """GM-RED to its end, or what was kept of it."""
-    if not kept.exists():
-        gm = ("--method", "gm", "--epochs", "6000", "--tol", "1e-6", "--threads", "1")
-        reconstruct(1, problem, *gm, *flags)
-        problem.with_name("result.h5").replace(kept)
-    return read_result(kept)
 
 
 def row(name: str, found: Result, star: Result) -> list[str]:

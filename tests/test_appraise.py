@@ -6,8 +6,8 @@ from onnx.helper import make_node
 
 from asyncred.appraise import gflop_per_pixel, photograph_quality, worst_norm
 from asyncred.denoiser import inspect_denoiser
+from asyncred.denoisers import find_model
 from asyncred.jacobian import EXACT, SECANTS
-from asyncred.plan import find_model
 from networks import BINOMIAL, conditional, save, smoothing, u_net
 
 DNCNN7 = 9 * (48 + 5 * 48**2 + 48)

@@ -7,8 +7,8 @@ from onnx.helper import make_node
 
 from asyncred.bound import certified_bound, convolution_norm, layer_bound, stated_bound
 from asyncred.denoiser import DenoiserModel, inspect_denoiser
+from asyncred.denoisers import find_model
 from asyncred.jacobian import jacobian_norm
-from asyncred.plan import find_model
 from asyncred.receptive import ReceptiveField
 from networks import BINOMIAL, conditional, save, smoothing, u_net
 

@@ -21,12 +21,6 @@ pytestmark = pytest.mark.ranks
 
 
 @pytest.fixture(scope="module")
-def ct(tmp_path_factory):
-    path = tmp_path_factory.mktemp("ct") / "ct.h5"
-    return simulate("ct", path, "--size", "64", "--block", "16", "--views", "30")
-
-
-@pytest.fixture(scope="module")
 def cs(tmp_path_factory):
     path = tmp_path_factory.mktemp("cs") / "cs.h5"
     return simulate("cs", path, "--size", "64", "--block", "16", "--ratio", "1.5")

@@ -97,7 +97,7 @@ def test_factors_of_another_problem_or_mu(problem, tmp_path):
         "mu is 0.8, expected 0.2": (problem, "--factors", factors, "--mu", "0.2"),
         "r.h5: is the output file too": (problem, "--factors", output),
         "not an HDF5 file": (problem, "--factors", __file__),
-        "--factors: for --update proximal": (problem, "--factors", factors, "--update", "gradient"),
+        "--factors: of --update proximal": (problem, "--factors", factors, "--update", "gradient"),
     }
     for words, (path, *flags) in expected.items():
         done = mpirun(2, *ASYNCRED, "run", path, "-o", output, *COMMON, *flags, timeout=60)

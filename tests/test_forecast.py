@@ -7,10 +7,10 @@ import pytest
 
 from asyncred import forecast
 from asyncred.cli import main
+from asyncred.denoisers import find_model
 from asyncred.footprint import process_bytes
 from asyncred.forecast import Cost, Job, rank_halos, time_lines, try_update, warnings
 from asyncred.placement import owners
-from asyncred.plan import find_model
 from asyncred.problem import read_problem
 from networks import smoothing
 

@@ -5,9 +5,9 @@ import pytest
 from onnx.helper import make_node
 
 from asyncred.denoiser import DenoiserModel, OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers import find_model
 from asyncred.images import load_image
 from asyncred.jacobian import EXACT, SECANTS, DenoiserJacobian, jacobian_norm, krylov_norm
-from asyncred.plan import find_model
 from asyncred.receptive import ReceptiveField
 from networks import BINOMIAL, conditional, save, smoothing, u_net
 

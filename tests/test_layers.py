@@ -5,11 +5,11 @@ import sys
 
 MATHEMATICS = (
     "grid kernels calibration operators operators.block_random operators.coupled operators.mask "
-    "operators.contract operators.full_footprint "
+    "operators.contract operators.full_footprint operators.factored "
     "operators.cartesian_mri operators.convolution operators.matrix operators.parallel_beam "
     "operators.rotation_axis operators.superresolution sampling stepsize metrics flaws metadata "
-    "receptive provider denoiser derivative jacobian bound data images appraise red proximal "
-    "values solver serial_red total_variation"
+    "receptive receptive_rules provider denoiser derivative jacobian bound data images appraise red proximal "
+    "values solver serial_red total_variation momentum draft continuation guard"
 )
 
 PROGRAM = """

@@ -28,12 +28,6 @@ def cs(tmp_path_factory):
     return simulate("cs", path, "--size", "96", "--block", "24", "--ratio", "1.5")
 
 
-@pytest.fixture(scope="module")
-def ct(tmp_path_factory):
-    path = tmp_path_factory.mktemp("ct") / "ct.h5"
-    return simulate("ct", path, "--size", "64", "--block", "16", "--views", "30")
-
-
 def spread(result):
     """How far the counts of blocks differ, but for the one a slow rank was the last to work on."""
     counts = np.sort(result.per_block)

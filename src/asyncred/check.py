@@ -10,10 +10,11 @@ from asyncred.appraise import gflop_per_pixel, photograph_quality, worst_norm
 from asyncred.bound import layer_bound, stated_bound
 from asyncred.data import model_names
 from asyncred.denoiser import EXACT, DenoiserModel, halo_error
+from asyncred.denoisers import find_model
 from asyncred.forecast import Job, forecast, largest_window
 from asyncred.operators.contract import dot_test
 from asyncred.placement import owners
-from asyncred.plan import find_model, truth_blocks
+from asyncred.plan import truth_blocks
 from asyncred.problem import Asked, CoupledData, Problem, read_problem
 
 ROUNDING = 1e-3

@@ -115,28 +115,32 @@ def lay_out(path: Path, head: Head, past: Past) -> None:
         reserve(file, "delays", (head.ranks, LONGEST_DELAY + 1), np.int64, 0)
 
 
-def write_part(
-    path: Path,
-    rank: int,
-    grid: BlockGrid,
-    x: Mapping[int, Image],
-    velocity: Mapping[int, Image],
-    counts: Mapping[int, int],
-    drafts: Drafts,
-    delays: NDArray[np.int64],
-    residual: tuple[int, NDArray[np.float32]] | None,
-) -> None:
-    """What one rank adds; on disk on return. ``residual``: the first of its groups, and r there."""
+@dataclass(frozen=True)
+class Part:
+    """What one rank adds, of its own blocks."""
+
+    rank: int
+    x: Mapping[int, Image]
+    velocity: Mapping[int, Image]
+    counts: Mapping[int, int]
+    drafts: Drafts
+    delays: NDArray[np.int64]
+    residual: tuple[int, NDArray[np.float32]] | None
+    """The first of its groups, and r there."""
+
+
+def write_part(path: Path, grid: BlockGrid, part: Part) -> None:
+    """Add a part to what is laid out; it is on disk on return."""
     with InPlace(path, NAMES) as file:
-        for i, block in x.items():
+        for i, block in part.x.items():
             file.put_region("x", (), grid.block(i), block)
             if "velocity" in file:
-                file.put_region("velocity", (), grid.block(i), velocity[i])
-            file.put("per_block", (i,), np.array(counts.get(i, 0)))
-            file.put("drafts", (i,), drafts[i])
-        file.put("delays", (rank,), delays)
-        if residual and len(residual[1]):
-            file.put("r", (residual[0],), residual[1])
+                file.put_region("velocity", (), grid.block(i), part.velocity[i])
+            file.put("per_block", (i,), np.array(part.counts[i]))
+            file.put("drafts", (i,), part.drafts[i])
+        file.put("delays", (part.rank,), part.delays)
+        if part.residual and len(part.residual[1]):
+            file.put("r", (part.residual[0],), part.residual[1])
         file.sync()
 
 

@@ -143,12 +143,12 @@ class RunConfig:
             return self.updates
         return math.ceil((EPOCHS if self.epochs is None else self.epochs) * blocks)
 
-    def tolerance(self, update: str) -> float:
-        """Of the step of an epoch, by the gradient or the proximal update."""
+    def tolerance(self, *, proximal: bool) -> float:
+        """Of the step of an epoch, by the proximal or the gradient update."""
         if self.tol is not None:
             return self.tol
         told = self.updates is not None or self.epochs is not None or self.tol_distance > 0
-        return PROXIMAL_TOL if update == "proximal" and not told else 0.0
+        return PROXIMAL_TOL if proximal and not told else 0.0
 
     @property
     def checkpoint_file(self) -> Path | None:

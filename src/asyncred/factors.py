@@ -12,8 +12,6 @@ mapped into memory, not read: all ranks of a node share what the operating syste
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +58,8 @@ def make_factors(
     temporary = path.with_name(f".{path.name}.{comm.bcast(os.getpid())}.part")
     try:
         on_root(comm, lambda: _lay_out(temporary, data, mu))
-        blocks, alone = len(data.grid), len(data.grid) // comm.size * comm.size
-        left, cores = max(1, blocks - alone), len(os.sched_getaffinity(0))
-        for part, each in (
-            (range(comm.rank, alone, comm.size), threads),
-            # in the last round some ranks have no block, and leave their cores to the others
-            (range(alone + comm.rank, blocks, comm.size), min(cores, threads * comm.size // left)),
-        ):
-            fill = partial(_fill, temporary, data, part, mu=mu, threads=each)
-            on_all(comm, fill)
+        mine = range(comm.rank, len(data.grid), comm.size)
+        on_all(comm, lambda: _fill(temporary, data, mine, mu=mu, threads=threads))
         if comm.rank == 0:
             renamed(temporary, path)
         comm.Barrier()
@@ -88,23 +79,20 @@ def _lay_out(path: Path, data: BlockRandomData, mu: float) -> None:
 
 def _fill(path: Path, data: BlockRandomData, blocks: range, *, mu: float, threads: int) -> None:
     names = ["sha256", *(f"{part}/{i}" for part in "AL" for i in blocks)]
-    with (
-        InPlace(path, names) as file,
-        threadpool_limits(threads, user_api="blas"),
-        ThreadPoolExecutor(1) as beside,  # the disk works while the next block is factored
-    ):
+    with InPlace(path, names) as file, threadpool_limits(threads, user_api="blas"):
         for i in blocks:
             solved, lower = factor(data.matrix(i), mu)
             file.put(f"A/{i}", (0,), solved)
             file.put(f"L/{i}", (0,), lower)
             file.put("sha256", (i,), np.array(data.digest(i).encode()))
-            synced = beside.submit(file.sync)
-        if blocks:
-            synced.result()
+        file.sync()
 
 
 def _read(path: Path, data: BlockRandomData, placement: Placement, *, mu: float) -> Factored:
-    """Map factors. Raises ValueError where those of the own blocks are not those of A and mu."""
+    """Map factors, without a y: ``of`` brings that.
+
+    Raises ValueError where those of the own blocks are not those of A and mu.
+    """
     reach = placement.reach
     with open_hdf5(path) as file:
         kind, version = file.attrs.get("format"), file.attrs.get("version")
@@ -126,8 +114,9 @@ def _read(path: Path, data: BlockRandomData, placement: Placement, *, mu: float)
         matrices, lower = (
             {i: _mapped(path, file[f"{part}/{i}"]) for i in reach} for part in ("A", "L")
         )
-    y, shapes = data.measured(reach), data.shapes(reach)
-    return Factored(matrices, lower, y, shapes=shapes, threads=placement.threads)
+    data.measured(placement.own)  # for what may be wrong with it
+    shapes = data.shapes(reach)
+    return Factored(matrices, lower, {}, shapes=shapes, threads=placement.threads)
 
 
 def _mapped(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:

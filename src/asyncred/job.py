@@ -91,6 +91,11 @@ class Job:
         """The blocks of this rank."""
         return self.placement.own
 
+    @property
+    def momentum(self) -> float:
+        """0 for the gradient's update."""
+        return self.plan.proximal.momentum if self.plan.proximal else 0.0
+
     def dressed(self, D: Denoiser) -> Denoiser:
         """A denoiser of gray pictures in [0, 1] for images of this one's values."""
         D = D if self.shades == (0.0, 1.0) else Ranged(D, *self.shades)
@@ -98,12 +103,12 @@ class Job:
 
     def operator(self, A: Operator, D: Denoiser) -> RedOperator:
         """G with a dressed denoiser, or the direction of the proximal update in its place."""
-        grid, tau, mu = self.plan.problem.grid, self.plan.tau, self.plan.mu
-        if mu is None:
+        grid, tau, proximal = self.plan.problem.grid, self.plan.tau, self.plan.proximal
+        if proximal is None:
             return RedOperator(grid, A, D, tau=tau)
-        if self.plan.factors is not None:
-            return FactoredRed(grid, A, D, tau=tau, mu=mu)
-        return ProximalRed(grid, A, D, tau=tau, mu=mu, steps=self.config.inner)
+        if proximal.factors is not None:
+            return FactoredRed(grid, A, D, tau=tau, mu=proximal.mu)
+        return ProximalRed(grid, A, D, tau=tau, mu=proximal.mu, steps=self.config.inner)
 
     def timed_operator(
         self, times: Times, drafts: Drafts, velocity: Velocity, epoch: Callable[[], float]
@@ -122,8 +127,8 @@ class Job:
         if self.draft is not None:
             low, high = self.shades
             G = DraftedRed(G, timed(self.draft), drafts, scale=high - low)
-        if self.plan.momentum:
-            G = HeavyBallRed(G, beta=self.plan.momentum, velocity=velocity)
+        if self.momentum:
+            G = HeavyBallRed(G, beta=self.momentum, velocity=velocity)
         factor = dict(self.config.slow).get(self.comm.rank, 1.0)
         return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
 

@@ -72,13 +72,24 @@ class Tolerance:
         return sample.step < self.step or sample.distance < self.distance
 
 
+@dataclass(frozen=True)
+class Reporting:
+    """What rank 0 does now and then."""
+
+    interval: float
+    """Seconds between two samples."""
+    on_sample: Callable[[Sample], None]
+    tolerance: Tolerance = Tolerance()
+    """Where a sample ends the run."""
+
+
 class RunMonitor:
     """The records of one rank; on rank 0 also the history of the run.
 
     ``truth`` maps the blocks that this rank updates to the true image, where it is known, and
     ``records`` each of them to ``RECORD`` zeros, in memory that all ranks share which update it:
-    sums are of differences, whoever made the update before. Rank 0 takes a sample every
-    ``interval`` seconds, hands it to ``on_sample`` and stops the run once ``tolerance`` is met.
+    sums are of differences, whoever made the update before. Rank 0 takes samples, hands them on and
+    stops the run by them as ``reporting`` says.
     ``counts`` and ``history`` are those of the own blocks and of the run before it was cut.
     """
 
@@ -89,14 +100,12 @@ class RunMonitor:
         *,
         truth: Mapping[int, Image],
         records: Mapping[int, NDArray[np.float64]],
-        tolerance: Tolerance,
-        interval: float,
-        on_sample: Callable[[Sample], None],
+        reporting: Reporting,
         counts: Mapping[int, int] | None = None,
         history: Sequence[Sample] = (),
     ) -> None:
         self._counters, self._reference, self._truth = counters, reference, truth
-        self._tolerance, self._interval, self._on_sample = tolerance, interval, on_sample
+        self._reporting = reporting
         self._root = counters.comm.rank == 0
         self._start = self._next = time.perf_counter()
         self._end: float | None = None
@@ -109,7 +118,7 @@ class RunMonitor:
     def begin(self) -> None:
         """Set the clock to zero."""
         self._start = time.perf_counter()
-        self._next = self._start + self._interval
+        self._next = self._start + self._reporting.interval
 
     @property
     def seconds(self) -> float:
@@ -140,16 +149,16 @@ class RunMonitor:
 
     def sample(self) -> None:
         """Take a sample; rank 0 only. Not collective."""
-        self._next = time.perf_counter() + self._interval
+        self._next = time.perf_counter() + self._reporting.interval
         sums = self._counters.collect().sum(axis=0)
         if sums[1] < self._reference.blocks:
             return  # some block was never updated: nothing to compare yet
         found = self._sample_of(sums)
         self.history.append(found)
-        self._on_sample(found)
+        self._reporting.on_sample(found)
         if not math.isfinite(found.distance):
             self._counters.raise_stop(Reason.DIVERGED)
-        elif self._tolerance.met(found):
+        elif self._reporting.tolerance.met(found):
             self._counters.raise_stop(Reason.TOLERANCE)
 
     def close(self, distance: float | None) -> None:

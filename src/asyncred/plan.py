@@ -12,14 +12,13 @@ import numpy as np
 
 from asyncred.checkpoint import previous, read_block, read_past
 from asyncred.config import STARTS, InputError, RunConfig
-from asyncred.data import model_names, model_path
-from asyncred.denoiser import EXACT, DenoiserModel, halo_error, inspect_denoiser
+from asyncred.denoiser import EXACT, DenoiserModel
+from asyncred.denoisers import load_draft, load_model
 from asyncred.files import check_writable
 from asyncred.operators import Image
 from asyncred.problem import Asked, Problem, read_problem
-from asyncred.provider import fast_at_int8
 from asyncred.result import read_completed, read_result_block, read_start
-from asyncred.updates import check_factors, precise, proximal_parameters, update_of
+from asyncred.updates import Proximal, precise, proximal_of
 
 MEMORY_SHARE = 0.5
 """How much of a rank's share of the node's memory an image's data may take."""
@@ -40,12 +39,8 @@ class Plan:
     """What it starts from: a name or a file."""
     tau: float
     """The weight of the denoiser."""
-    mu: float | None
-    """Of the proximal update; None for the gradient's."""
-    momentum: float
-    """Of the proximal update."""
-    factors: Path | None
-    """Where its factors are, or will be; None for conjugate gradients."""
+    proximal: Proximal | None
+    """Which proximal update; None for the gradient's."""
     budget: int
     """Block updates of the whole run."""
     tol: float
@@ -69,99 +64,27 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
     together = _ranks_per_image(config, problem, ranks)
     _check_ranks(config, problem, together)
     _check_steal(config)
-    most = problem.data.groups
-    if config.minibatch is not None and config.minibatch > most:
-        raise InputError(
-            f"--minibatch is {config.minibatch}, expected at most {most} (measurements)"
-        )
-    if config.output.resolve() == config.problem.resolve():
-        raise InputError(f"{config.output}: is the problem file, expected another name")
+    _check_minibatch(config, problem)
     _check_files(config, problem)
-    if config.start not in STARTS:
-        dtype = problem.data.dtype
-        read_start(Path(config.start), problem.grid, problem.images, dtype)[0].file.close()
-    model = load_model(config)
-    error = halo_error(model)
-    if config.halo is None and error > EXACT:
-        raise InputError(
-            f"{model.path}: tiles with the halo of {model.field.halo} read from its graph differ "
-            f"by {error:.1e} from the whole, expected at most {EXACT:.0e}; "
-            "--halo N accepts a halo of your own"
-        )
+    model, error = load_model(config)
     tau = problem.data.tau if config.tau is None else config.tau
-    update = update_of(config, problem, tau)
-    mu, momentum = proximal_parameters(config, model, tau) if update == "proximal" else (None, 0.0)
-    check_factors(config, problem, mu)
-    start = _start(config, problem, update)
+    proximal = proximal_of(config, problem, model, tau)
+    start = _start(config, problem, proximal)
     digest = sha256(config.problem)
-    done = _resumable(config, problem, digest)
-    draft = _draft(config, model, proximal=mu is not None)
     return Plan(
         problem,
         digest,
         model,
-        draft,
+        load_draft(config, model, proximal=proximal is not None),
         error,
         start,
         tau,
-        mu,
-        momentum,
-        config.factors,
+        proximal,
         config.budget(len(problem.grid)),
-        config.tolerance(update),
+        config.tolerance(proximal=proximal is not None),
         together,
-        done,
+        _resumable(config, problem, digest),
     )
-
-
-def _draft(config: RunConfig, model: DenoiserModel, *, proximal: bool) -> DenoiserModel | None:
-    """The denoiser for large steps, if one is meant. Raises ValueError where it does not fit."""
-    name = config.draft
-    if name == "auto":
-        name = f"{config.denoiser}-int8"
-        fits = proximal and config.provider in ("auto", "cpu") and config.halo is None
-        if not (fits and name in model_names() and fast_at_int8()):
-            return None
-    if name == "none":
-        return None
-    draft = find_model(
-        name, output=config.denoiser_output, value_range=config.denoiser_range, sigma=config.sigma
-    )
-    shape, expected = ((found.field.halo, found.field.align) for found in (draft, model))
-    if shape != expected:
-        raise InputError(
-            f"--draft {name}: halo and alignment are {shape}, expected those of {model.path}: "
-            f"{expected}"
-        )
-    return draft
-
-
-def load_model(config: RunConfig) -> DenoiserModel:
-    """The denoiser of a configuration, by name or file. Raises ValueError."""
-    return find_model(
-        config.denoiser,
-        output=config.denoiser_output,
-        value_range=config.denoiser_range,
-        halo=config.halo,
-        sigma=config.sigma,
-    )
-
-
-def find_model(
-    name: str,
-    *,
-    output: str = "auto",
-    value_range: tuple[float, float] | None = None,
-    halo: int | None = None,
-    sigma: float | None = None,
-) -> DenoiserModel:
-    """A shipped denoiser by name, or an ONNX file; sigma in units of 1/255. Raises ValueError."""
-    path = model_path(name)
-    if path is None:
-        known = ", ".join(model_names())
-        raise InputError(f"{name}: no such file, nor a shipped denoiser ({known})")
-    level = None if sigma is None else sigma / 255
-    return inspect_denoiser(path, output=output, value_range=value_range, halo=halo, sigma=level)
 
 
 def stored_blocks(start: str, problem: Problem, own: list[int], index: int) -> dict[int, Image]:
@@ -227,8 +150,24 @@ def _resumable(config: RunConfig, problem: Problem, digest: str) -> list[bool]:
     )
 
 
+def _check_minibatch(config: RunConfig, problem: Problem) -> None:
+    most = problem.data.groups
+    if config.minibatch is not None and config.minibatch > most:
+        raise InputError(
+            f"--minibatch is {config.minibatch}, expected at most {most} (measurements)"
+        )
+
+
 def _check_files(config: RunConfig, problem: Problem) -> None:
-    """Whether all that is to be written can be, over nothing that is needed. Raises ValueError."""
+    """Whether all that is to be read and written can be, the one not over the other.
+
+    Raises ValueError.
+    """
+    if config.output.resolve() == config.problem.resolve():
+        raise InputError(f"{config.output}: is the problem file, expected another name")
+    if config.start not in STARTS:
+        dtype = problem.data.dtype
+        read_start(Path(config.start), problem.grid, problem.images, dtype)[0].file.close()
     stack = len(problem.images) > 1
     goes_on = stack and config.resume is not None and config.output.exists()
     check_writable(config.output, overwrite=config.overwrite or goes_on)
@@ -247,11 +186,11 @@ def _check_files(config: RunConfig, problem: Problem) -> None:
                 raise InputError(f"{path}: is the {name} file too, expected another name")
 
 
-def _start(config: RunConfig, problem: Problem, update: str) -> str:
+def _start(config: RunConfig, problem: Problem, proximal: Proximal | None) -> str:
     """The start that is meant. Raises ValueError where this kind of problem has none such."""
     known: list[str] = [*problem.data.starts, "zero"]
     if config.start == "auto":
-        return "tv" if update == "proximal" and "tv" in known else known[0]
+        return "tv" if proximal and "tv" in known else known[0]
     if config.start in STARTS and config.start not in known:
         raise InputError(
             f"--start is {config.start!r}, expected {', '.join(known)} ({problem.kind}) or a file"

@@ -9,7 +9,6 @@ a is 1, and the halo is the larger of -low and high.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -17,9 +16,9 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper
 
+from asyncred.receptive_rules import RULES, Span, Spans, UnboundedReceptiveFieldError, unbounded
 
-class UnboundedReceptiveFieldError(ValueError):
-    """The graph has a node through which every pixel may depend on every other."""
+__all__ = ["ReceptiveField", "UnboundedReceptiveFieldError", "receptive_field"]
 
 
 @dataclass(frozen=True)
@@ -29,27 +28,6 @@ class ReceptiveField:
     halo: int
     align: int
 
-
-@dataclass(frozen=True)
-class _Span:
-    """Element q depends on the input pixels ``a q + low`` to ``a q + high`` of one axis."""
-
-    a: Fraction
-    low: Fraction
-    high: Fraction
-
-    def window(self, stride: int, first: int, last: int) -> _Span:
-        """Of an output that sees elements ``stride q + first`` to ``stride q + last``."""
-        a = self.a
-        return _Span(a * stride, self.low + a * first, self.high + a * last)
-
-    def finer(self, factor: Fraction, first: Fraction, last: Fraction) -> _Span:
-        """Of an output that sees elements ``q / factor + first`` to ``q / factor + last``."""
-        a = self.a
-        return _Span(a / factor, self.low + a * first, self.high + a * last)
-
-
-_Spans = tuple[_Span, _Span]
 
 # fmt: off
 _POINTWISE = frozenset([
@@ -73,8 +51,8 @@ def receptive_field(model: onnx.ModelProto) -> ReceptiveField:
     graph = model.graph
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in constants]
-    one = _Span(Fraction(1), Fraction(0), Fraction(0))
-    spans: dict[str, _Spans] = {inputs[0]: (one, one)}
+    one = Span(Fraction(1), Fraction(0), Fraction(0))
+    spans: dict[str, Spans] = {inputs[0]: (one, one)}
     strides = [Fraction(1)]
     for node in graph.node:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -93,7 +71,7 @@ def receptive_field(model: onnx.ModelProto) -> ReceptiveField:
 
 
 def _conclude(
-    graph: onnx.GraphProto, spans: dict[str, _Spans], strides: list[Fraction]
+    graph: onnx.GraphProto, spans: dict[str, Spans], strides: list[Fraction]
 ) -> ReceptiveField:
     output = graph.output[0].name
     if output not in spans:
@@ -105,198 +83,25 @@ def _conclude(
     return ReceptiveField(max(0, math.ceil(halo)), align)
 
 
-def _widest(node: onnx.NodeProto, seen: list[_Spans]) -> _Spans:
+def _widest(node: onnx.NodeProto, seen: list[Spans]) -> Spans:
     axes = []
     for axis in (0, 1):
         spans = [pair[axis] for pair in seen]
         if len({span.a for span in spans}) > 1:
-            raise _unbounded(node, "joins branches of different resolution")
+            raise unbounded(node, "joins branches of different resolution")
         low, high = min(s.low for s in spans), max(s.high for s in spans)
-        axes.append(_Span(spans[0].a, low, high))
+        axes.append(Span(spans[0].a, low, high))
     return axes[0], axes[1]
 
 
 def _through(
-    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
-) -> _Spans:
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: Spans
+) -> Spans:
     if node.op_type in _POINTWISE:
         if node.op_type in ("Concat", "Split") and attributes.get("axis", 0) not in (0, 1, -3, -4):
-            raise _unbounded(node, "works along an image axis")
+            raise unbounded(node, "works along an image axis")
         return spans
-    rule = _RULES.get(node.op_type)
+    rule = RULES.get(node.op_type)
     if rule is None:
-        raise _unbounded(node, "has no known bound")
+        raise unbounded(node, "has no known bound")
     return rule(node, attributes, constants, spans)
-
-
-def _unbounded(node: onnx.NodeProto, why: str) -> UnboundedReceptiveFieldError:
-    return UnboundedReceptiveFieldError(f"node {node.op_type} {node.name!r} {why}")
-
-
-def _padding(node: onnx.NodeProto, attributes: dict[str, Any], reach: list[int]) -> list[int]:
-    """Padding before the first element of each axis."""
-    kind = attributes.get("auto_pad", b"NOTSET").decode()
-    if kind == "NOTSET":
-        return list(attributes.get("pads", [0] * 4)[:2])
-    if kind == "VALID":
-        return [0, 0]
-    if attributes.get("strides", [1, 1]) != [1, 1]:
-        raise _unbounded(node, "has strides with auto_pad, whose padding depends on the image")
-    return [r // 2 if kind == "SAME_UPPER" else (r + 1) // 2 for r in reach]
-
-
-def _kernel(
-    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any]
-) -> Sequence[int]:
-    """Height and width of a kernel."""
-    if "kernel_shape" in attributes:
-        kernel: Sequence[int] = attributes["kernel_shape"]
-    elif len(node.input) > 1 and node.input[1] in constants:
-        kernel = constants[node.input[1]].shape[2:]
-    else:
-        raise _unbounded(node, "has a kernel of unknown shape")
-    return kernel
-
-
-def _conv(
-    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
-) -> _Spans:
-    kernel = _kernel(node, attributes, constants)
-    stride = attributes.get("strides", [1, 1])
-    dilation = attributes.get("dilations", [1, 1])
-    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    pad = _padding(node, attributes, reach)
-    rows, cols = (spans[k].window(stride[k], -pad[k], reach[k] - pad[k]) for k in (0, 1))
-    return rows, cols
-
-
-def _conv_transpose(
-    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
-) -> _Spans:
-    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in attributes:
-        raise _unbounded(node, "has padding that depends on the image")
-    kernel = _kernel(node, attributes, constants)
-    stride = attributes.get("strides", [1, 1])
-    dilation = attributes.get("dilations", [1, 1])
-    pad = attributes.get("pads", [0] * 4)
-    result = []
-    for k in (0, 1):
-        reach = dilation[k] * (kernel[k] - 1)
-        f = Fraction(stride[k])
-        result.append(spans[k].finer(f, Fraction(pad[k] - reach) / f, Fraction(pad[k]) / f))
-    return result[0], result[1]
-
-
-def _pad(
-    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
-) -> _Spans:
-    pads = constants.get(node.input[1]) if len(node.input) > 1 else attributes.get("pads")
-    if pads is None or len(pads) != 8:
-        raise _unbounded(node, "has padding that depends on the image")
-    if attributes.get("mode", b"constant") == b"wrap":
-        raise _unbounded(node, "wraps around the image")
-    rows, cols = (spans[k].window(1, -int(pads[2 + k]), -int(pads[2 + k])) for k in (0, 1))
-    return rows, cols
-
-
-def _resize(
-    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
-) -> _Spans:
-    name = node.input[2] if len(node.input) > 2 else node.input[-1]
-    scales = constants.get(name)
-    if scales is None or len(scales) != 4:
-        raise _unbounded(node, "has a size that is no constant factor")
-    if attributes.get("antialias", 0):
-        raise _unbounded(node, "is antialiased")
-    if node.op_type == "Upsample" or len(node.input) == 2:  # opset 7 to 10
-        attributes = {
-            "coordinate_transformation_mode": b"asymmetric",
-            "nearest_mode": b"floor",
-            **attributes,
-        }
-    result = []
-    for k in (0, 1):
-        f = Fraction(float(scales[2 + k])).limit_denominator(1000)
-        # Where element q looks, less q / f, repeats once q has gone through the numerator of f.
-        seen = [
-            tap - q / f for q in range(f.numerator) for tap in _resize_taps(node, attributes, f, q)
-        ]
-        result.append(spans[k].finer(f, min(seen), max(seen)))
-    return result[0], result[1]
-
-
-def _resize_taps(
-    node: onnx.NodeProto, attributes: dict[str, Any], f: Fraction, q: int
-) -> list[Fraction]:
-    """The input elements that element q of a Resize by the factor f is made of."""
-    at = attributes.get("coordinate_transformation_mode", b"half_pixel")
-    if at not in (b"half_pixel", b"pytorch_half_pixel", b"asymmetric"):
-        raise _unbounded(node, "has coordinates that depend on the image")
-    half = Fraction(0 if at == b"asymmetric" else 1, 2)
-    x = (q + half) / f - half
-    mode = attributes.get("mode", b"nearest")
-    if mode == b"nearest":
-        rounded = {
-            b"round_prefer_floor": math.ceil(x - Fraction(1, 2)),
-            b"round_prefer_ceil": math.floor(x + Fraction(1, 2)),
-            b"floor": math.floor(x),
-            b"ceil": math.ceil(x),
-        }
-        return [Fraction(rounded[attributes.get("nearest_mode", b"round_prefer_floor")])]
-    reach = {b"linear": 0, b"cubic": 1}.get(mode)
-    if reach is None:
-        raise _unbounded(node, "has an unknown mode")
-    return [Fraction(math.floor(x) - reach), Fraction(math.ceil(x) + reach)]
-
-
-def _depth_to_space(
-    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
-) -> _Spans:
-    r = attributes["blocksize"]
-    rows, cols = (s.finer(Fraction(r), Fraction(1 - r, r), Fraction(0)) for s in spans)
-    return rows, cols
-
-
-def _space_to_depth(
-    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
-) -> _Spans:
-    r = attributes["blocksize"]
-    rows, cols = (s.window(r, 0, r - 1) for s in spans)
-    return rows, cols
-
-
-def _over_channels(
-    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: _Spans
-) -> _Spans:
-    """A Reduce or Slice, pointwise as long as it leaves the image axes alone."""
-    place = 3 if node.op_type == "Slice" else 1
-    axes = attributes.get("axes")
-    if axes is None and len(node.input) > place:
-        axes = constants.get(node.input[place])
-    if axes is None or any(int(axis) not in (1, -3) for axis in axes):
-        raise _unbounded(node, "works along another axis than the channels")
-    if not attributes.get("keepdims", 1):
-        raise _unbounded(node, "drops an axis")
-    return spans
-
-
-_RULES: dict[str, Callable[[onnx.NodeProto, dict[str, Any], dict[str, Any], _Spans], _Spans]] = {
-    "Conv": _conv,
-    "FusedConv": _conv,
-    "MaxPool": _conv,
-    "AveragePool": _conv,
-    "ConvTranspose": _conv_transpose,
-    "Pad": _pad,
-    "Resize": _resize,
-    "Upsample": _resize,
-    "DepthToSpace": _depth_to_space,
-    "SpaceToDepth": _space_to_depth,
-    "Slice": _over_channels,
-    "ReduceL1": _over_channels,
-    "ReduceL2": _over_channels,
-    "ReduceMax": _over_channels,
-    "ReduceMean": _over_channels,
-    "ReduceMin": _over_channels,
-    "ReduceSum": _over_channels,
-    "ReduceSumSquare": _over_channels,
-}

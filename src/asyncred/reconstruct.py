@@ -18,13 +18,22 @@ from asyncred.guard import Guard
 from asyncred.instrument import Times
 from asyncred.job import Job
 from asyncred.keeper import KeptStop
-from asyncred.monitor import RECORD, SUMS, Reference, RunMonitor, Sample, Tolerance
+from asyncred.monitor import (
+    RECORD,
+    SUMS,
+    Reference,
+    Reporting,
+    RunMonitor,
+    Sample,
+    Tolerance,
+)
 from asyncred.operators import Image
 from asyncred.red import RedOperator
 from asyncred.serial_red import LocalImage, bc_red, gm_red
 from asyncred.shared import Claims, Counters, SharedImage, sharing
 from asyncred.state import AnyImage, State, keeper_of
 from asyncred.steps import choices, choose_step
+from asyncred.stepsize import Step
 from asyncred.stopping import AsyncStop, Reason, SyncStop
 from asyncred.sync_red import sync_red
 
@@ -76,9 +85,9 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             reference,
             truth=share(dict(job.truth)),
             records=share({i: np.zeros(RECORD) for i in job.own}),
-            tolerance=Tolerance(job.plan.tol, job.config.tol_distance),
-            interval=job.config.report,
-            on_sample=show,
+            reporting=Reporting(
+                job.config.report, show, Tolerance(job.plan.tol, job.config.tol_distance)
+            ),
             counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
             history=past.history,
         )
@@ -105,8 +114,10 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
 
 
 def _velocity(job: Job) -> dict[int, Image]:
-    """The momentum of the own blocks to begin with."""
-    if job.velocity or not job.plan.momentum:
+    """The momentum of the own blocks to begin with; {} where there is none."""
+    if not job.momentum:
+        return {}
+    if job.velocity:
         return dict(job.velocity)
     grid, dtype = job.plan.problem.grid, job.plan.problem.data.dtype
     return {i: np.zeros(region_shape(grid.block(i)), dtype) for i in job.own}
@@ -181,7 +192,8 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tup
     """Run the algorithm on this rank; why all ranks stopped, and the relaxation. Collective."""
     job, monitor = state.job, state.monitor
     config, coupling = job.config, job.term.coupling
-    keeper, guard = keeper_of(state), _guard(state)
+    keeper, step = keeper_of(state), choose_step(job, state.updates)
+    guard = _guard(state, step)
     at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
     job.comm.Barrier()  # all clocks start together
     stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
@@ -196,7 +208,13 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tup
         order, minibatch = choices(job, state.claims, sum(monitor.counts.values()))
         start = time.perf_counter()
         ALGORITHMS[config.method](
-            G, state.x, order=order, minibatch=minibatch, step=guard, stop=asked, monitor=guard
+            G,
+            state.x,
+            order=order,
+            minibatch=minibatch,
+            step=guard or step,
+            stop=asked,
+            monitor=guard or monitor,
         )
         loop += time.perf_counter() - start
         reason = _agreed(state, stop.reason or Reason.BUDGET)
@@ -208,12 +226,14 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tup
         if reason is not Reason.BUDGET:
             break
     state.times.loop = loop
-    return reason, guard.relaxation
+    return reason, guard.relaxation if guard else 1.0
 
 
-def _guard(state: State) -> Guard:
-    """The step and the monitor, guarded where the update is the proximal one."""
+def _guard(state: State, step: Step) -> Guard | None:
+    """The guard of step and monitor, where the update is the proximal one."""
     job, counters, past = state.job, state.counters, state.job.past
+    if job.plan.proximal is None or job.config.minibatch is not None:
+        return None
     end = job.config.continuation * len(job.plan.problem.grid)
 
     def begun() -> bool:
@@ -222,14 +242,8 @@ def _guard(state: State) -> Guard:
     def give_up() -> None:
         counters.raise_stop(Reason.DIVERGED)
 
-    watched = job.plan.mu is not None and job.config.minibatch is None
-    return Guard(
-        choose_step(job, state.updates),
-        state.monitor,
-        blocks=len(job.own),
-        begun=begun if watched else lambda: False,
-        give_up=give_up,
-    )
+    blocks = len(job.own)
+    return Guard(step, state.monitor, blocks=blocks, begun=begun, give_up=give_up)
 
 
 def _agreed(state: State, mine: Reason) -> Reason:

@@ -50,11 +50,13 @@ def say_start(
 
 def _update(plan: Plan, config: RunConfig) -> str:
     """The kind of update, and what is particular about it."""
-    if plan.mu is None:
+    proximal = plan.proximal
+    if proximal is None:
         return f"gradient, step {config.step}"
-    how = f"by factors in {plan.factors}" if plan.factors else f"{config.inner} inner steps"
-    words = [f"proximal, mu {plan.mu:g}, {how}", f"start {plan.start}"]
-    words += [f"momentum {plan.momentum:g}"] if plan.momentum else []
+    inner, factors = f"{config.inner} inner steps", f"by factors in {proximal.factors}"
+    how = factors if proximal.factors else inner
+    words = [f"proximal, mu {proximal.mu:g}, {how}", f"start {plan.start}"]
+    words += [f"momentum {proximal.momentum:g}"] if proximal.momentum else []
     words += [f"drafts by {plan.draft.path.stem}"] if plan.draft else []
     return ", ".join(words)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.checkpoint import Head, lay_out, write_part
+from asyncred.checkpoint import Head, Part, lay_out, write_part
 from asyncred.draft import Drafts
 from asyncred.instrument import Times
 from asyncred.job import Job
@@ -62,7 +62,7 @@ def keeper_of(state: State) -> Keeper | None:
     head = Head(
         problem.grid,
         problem.data.dtype,
-        job.plan.momentum > 0,
+        bool(state.velocity),
         coupling.shape if coupling else None,
         comm.size,
         job.config.as_json(),
@@ -85,19 +85,16 @@ def keeper_of(state: State) -> Keeper | None:
         if not state.finite():
             state.counters.raise_stop(Reason.DIVERGED)
             return False
-        residual = coupling.residual() if coupling else None
-        delays = state.monitor.delays + before
-        write_part(
-            path,
+        part = Part(
             comm.rank,
-            problem.grid,
             blocks,
             state.velocity,
             {i: state.updates(i) for i in job.own},
             state.drafts,
-            delays,
-            residual,
+            state.monitor.delays + before,
+            coupling.residual() if coupling else None,
         )
+        write_part(path, problem.grid, part)
         return True
 
     seconds = 60 * job.config.checkpoint_every

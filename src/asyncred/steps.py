@@ -44,7 +44,7 @@ def _constant_step(job: Job) -> Step:
     if not isinstance(config.step, str):
         return FixedStep(config.step)
     grid, ranks = job.plan.problem.grid, job.comm.size
-    if job.plan.mu is not None and config.step == "adaptive":
+    if job.plan.proximal and config.step == "adaptive":
         b = len(grid)
         shared = np.sqrt(b) if isinstance(A, Coupled) else 2.0 if A.halo else 1.0
         return ProximalStep(spread=min(b, shared), b=b)

@@ -162,13 +162,13 @@ def _local(
     placement: Placement,
 ) -> LocalTerm:
     """The data term of the blocks that this rank updates, factored where asked for. Collective."""
-    threads = placement.threads
-    if plan.factors is None:
+    threads, proximal = placement.threads, plan.proximal
+    if proximal is None or proximal.factors is None:
         known = placement.own if data.shared_A else placement.reach
         A = on_all(everybody, lambda: data.operator(known, threads=threads))
     else:
-        assert isinstance(data, BlockRandomData) and plan.mu is not None
-        A = open_factors(everybody, plan.factors, data, placement, mu=plan.mu)
+        assert isinstance(data, BlockRandomData), "only a dense A has factors"
+        A = open_factors(everybody, proximal.factors, data, placement, mu=proximal.mu)
     on_all(everybody, lambda: check_room(node, A.bytes_to_share))
     return LocalTerm(node, data, A, plan, placement)
 

@@ -62,9 +62,10 @@ class BlockRandom(LocalModel):
         shapes: Mapping[int, tuple[int, int]],
         threads: int,
     ) -> None:
-        for i, a in matrices.items():
-            if a.shape != (y[i].size, int(np.prod(shapes[i]))):
-                raise ValueError(f"block {i}: A {a.shape} against y {y[i].shape}, {shapes[i]}")
+        for i, y_i in y.items():
+            if matrices[i].shape != (y_i.size, int(np.prod(shapes[i]))):
+                a = matrices[i].shape
+                raise ValueError(f"block {i}: A {a} against y {y_i.shape}, {shapes[i]}")
         self._matrices = matrices
         self._y = y
         self._shapes = shapes
@@ -88,9 +89,7 @@ class BlockRandom(LocalModel):
         ``share`` takes the A_i of the own blocks, which this one loses, and returns those of all.
         """
         own, self._matrices = dict(self._matrices), {}
-        other = BlockRandom({}, {}, shapes=self._shapes, threads=self._threads)
-        other._matrices = share(own)
-        return other
+        return BlockRandom(share(own), {}, shapes=self._shapes, threads=self._threads)
 
     def gradient(self, i: int, x_i: Array, rows: NDArray[np.int64] | None) -> Array:
         """A_i^T (A_i x_i - y_i), or (m/w) A_S^T (A_S x_i - y_S) for a subset S of w rows.
