@@ -8,7 +8,8 @@ MATHEMATICS = (
     "operators.contract operators.full_footprint operators.factored "
     "operators.cartesian_mri operators.convolution operators.matrix operators.parallel_beam "
     "operators.rotation_axis operators.superresolution sampling stepsize metrics flaws metadata "
-    "receptive receptive_rules provider denoiser derivative jacobian bound data images appraise red proximal "
+    "receptive receptive_rules "
+    "provider denoiser derivative jacobian bound data images appraise red proximal "
     "values solver serial_red total_variation momentum draft continuation guard"
 )
 
