@@ -90,7 +90,9 @@ def say_image(images: Sequence[int], row: int, record: Record, put_down: Path | 
     if record.relaxation < 1:
         print(_relaxed(record.relaxation))
     if record.stopped == "diverged":
-        print("diverged: x is not finite, or further away with every update; try a smaller --tau")
+        print(
+            "diverged: x is not finite, or further off at every update; try a smaller --step or --tau"
+        )
     if put_down:
         print(f"wrote {put_down}: --resume goes on from it")
     sys.stdout.flush()
