@@ -90,9 +90,8 @@ def say_image(images: Sequence[int], row: int, record: Record, put_down: Path | 
     if record.relaxation < 1:
         print(_relaxed(record.relaxation))
     if record.stopped == "diverged":
-        print(
-            "diverged: x is not finite, or further off at every update; try a smaller --step or --tau"
-        )
+        print("diverged: x is not finite, or further off at every update")
+        print("a smaller --step or --tau may help")
     if put_down:
         print(f"wrote {put_down}: --resume goes on from it")
     sys.stdout.flush()
