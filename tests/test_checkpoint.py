@@ -83,6 +83,7 @@ def cut(request, tmp_path_factory):
     return problem, kept, snr(expected.truth, expected.image)
 
 
+@pytest.mark.library
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_any_number_of_ranks_goes_on(ranks, cut, tmp_path):
     """The parameters are the checkpoint's."""
@@ -104,6 +105,7 @@ def test_any_number_of_ranks_goes_on(ranks, cut, tmp_path):
     assert abs(snr(found.truth, found.image) - uncut) < 0.05
 
 
+@pytest.mark.library
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_puts_the_run_down(number, ct, tmp_path):
     output, kept = tmp_path / "r.h5", tmp_path / "c.h5"
@@ -127,6 +129,7 @@ def wait(condition, job):
         time.sleep(0.01)
 
 
+@pytest.mark.library
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_killed_run_goes_on(attempt, ct, tmp_path):
     """SIGKILL to all ranks at once, at a moment of its own; the last checkpoint is whole."""

@@ -150,6 +150,7 @@ def doctor(n, folder, *flags):
 
 
 @pytest.mark.ranks
+@pytest.mark.library
 @pytest.mark.parametrize("n", [1, 2])
 def test_what_works_here(n, tmp_path):
     done = doctor(n, tmp_path)
@@ -225,6 +226,7 @@ main(sys.argv[2:])
 
 
 @pytest.mark.ranks
+@pytest.mark.library
 def test_a_rank_that_hangs_is_named_and_ends_the_job(tmp_path):
     started = time.monotonic()
     command = (sys.executable, "-c", ILL, "hang", "doctor", "-o", tmp_path, "--threads", "1")

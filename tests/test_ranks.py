@@ -11,6 +11,7 @@ PARALLEL = Path(__file__).parent / "parallel"
 
 
 @pytest.mark.ranks
+@pytest.mark.library
 @pytest.mark.parametrize("n", [1, 2, 4])
 def test_parallel(n):
     pytest_command = (sys.executable, "-m", "mpi4py", "-m", "pytest", "-p", "no:cacheprovider")

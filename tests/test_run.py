@@ -69,6 +69,7 @@ def fixed_point(quick, tmp_path_factory):
     return reconstruct(1, problem, folder / "gm.h5", "--denoiser", quick, *flags)
 
 
+@pytest.mark.library
 @pytest.mark.parametrize(
     ("method", "n"),
     [("bc", 1), *((method, n) for method in ("sync", "async") for n in (1, 2, 4))],
@@ -137,6 +138,7 @@ def test_minibatches_and_uniform_order_and_start_from_a_file(quick, fixed_point,
     np.testing.assert_array_equal(found.start, fixed_point.image)
 
 
+@pytest.mark.library
 def test_a_slow_rank_slows_only_itself(problem, tmp_path):
     flags = ("--slow", "1:10", "--updates", "200")
     fast, slow = reconstruct(2, problem, tmp_path / "async.h5", *flags).per_rank
@@ -269,6 +271,7 @@ def test_bad_input_is_refused_in_one_line(problem, folder):
         assert all(word in lines[0] for word in words), (name, said)
 
 
+@pytest.mark.library
 def test_bad_input_ends_the_job(problem, folder):
     """In time, with that exit code, no rank left behind: what one rank finds, and all of them."""
     for name in ("NaN", "unknown flag"):
@@ -297,6 +300,7 @@ def refused(done, words):
         assert word in lines[0]
 
 
+@pytest.mark.library
 def test_processes_that_do_not_see_each_other_are_refused(problem, tmp_path):
     done = start(
         [*ASYNCRED, "run", problem, "-o", tmp_path / "r.h5"],
@@ -329,6 +333,7 @@ def long_run(problem, old_result, tmp_path):
         end(job)
 
 
+@pytest.mark.library
 def test_a_killed_rank_ends_the_job(long_run):
     job, output, old = long_run
     os.kill(ranks_of(output)[2], signal.SIGKILL)
@@ -339,6 +344,7 @@ def test_a_killed_rank_ends_the_job(long_run):
     assert [path.name for path in output.parent.iterdir()] == ["result.h5"]
 
 
+@pytest.mark.library
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 def test_a_signal_at_any_rank_ends_the_run_with_its_result(long_run, number):
     job, output, _ = long_run
@@ -366,6 +372,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.library
 def test_a_failing_rank_ends_the_job_with_its_traceback(problem, tmp_path):
     done = mpirun(
         4, sys.executable, "-c", FAULT, "run", problem, "-o", tmp_path / "r.h5", timeout=15

@@ -76,6 +76,7 @@ def test_some_slices_and_a_start_for_each(stack, tmp_path):
 
 
 @pytest.mark.ranks
+@pytest.mark.library
 @pytest.mark.parametrize("together", [1, 2, 3])
 def test_groups_of_ranks_take_images_from_a_queue(together, stack, tmp_path):
     """Every image once; where one rank has an image to itself, bit for bit what it is alone."""
@@ -113,6 +114,7 @@ def test_wrong_input_of_a_later_image_ends_the_job(stack, tmp_path):
 
 
 @pytest.mark.ranks
+@pytest.mark.library
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
 def test_a_job_that_dies_leaves_what_was_complete(number, stack, tmp_path):
     output = tmp_path / "r.h5"

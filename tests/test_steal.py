@@ -34,6 +34,7 @@ def spread(result):
     return counts[-1] - counts[1]
 
 
+@pytest.mark.library
 @pytest.mark.parametrize("n", [2, 4])
 @pytest.mark.parametrize("kind", ["cs", "ct"])
 def test_blocks_are_updated_equally_often_though_a_rank_is_slow(kind, n, cs, ct):
@@ -123,6 +124,7 @@ def test_a_cut_run_goes_on_with_exact_counts(kind, ranks, cs, ct, tmp_path):
     assert spread(found) <= 5
 
 
+@pytest.mark.library
 def test_a_killed_run_goes_on(cs, tmp_path):
     """From a checkpoint that each rank wrote its part of at a moment of its own."""
     kept, output = tmp_path / "c.h5", tmp_path / "r.h5"
