@@ -8,6 +8,7 @@ from asyncred.kernels import (
     dense_gradient_numpy,
     dense_gradient_rows,
     dense_gradient_rows_numpy,
+    halved,
 )
 
 SHAPES = [(1, 1), (1, 7), (3, 5), (4, 16), (5, 16), (8, 64), (37, 129), (121, 100), (640, 1023)]
@@ -122,6 +123,18 @@ def test_nothing_is_converted():
         dense_gradient(A, x, y[:, np.newaxis], out, 1)
     with pytest.raises(TypeError):
         dense_gradient_rows(A, x, y, np.array([0], np.int32), 1.0, out, 1)
+
+
+def test_rounding_to_half_precision():
+    """As numpy does it; subnormal numbers, zeros and the largest number among them."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((300, 71)) * 2.0 ** rng.integers(-32, 12, (300, 71))
+    A[0, :5] = 0, -0.0, 65519.9, -65504, 2.0**-25
+    A = A.astype(np.float32)
+    assert np.array_equal(halved(A).view(np.uint16), A.astype(np.float16).view(np.uint16))
+    A[7, 7] = -65520
+    with pytest.raises(ValueError, match="65520"):
+        halved(A)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

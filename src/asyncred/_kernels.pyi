@@ -19,6 +19,7 @@ def dense_gradient_rows(
     out: NDArray[np.float32],
     threads: int,
 ) -> None: ...
+def to_half(A: NDArray[np.float32], out: NDArray[np.uint16]) -> bool: ...
 def joseph_forward(
     x: NDArray[np.float32],
     left: float,

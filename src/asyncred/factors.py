@@ -82,7 +82,7 @@ def _fill(path: Path, data: BlockRandomData, blocks: range, *, mu: float, thread
     with InPlace(path, names) as file, threadpool_limits(threads, user_api="blas"):
         for i in blocks:
             solved, lower = factor(data.matrix(i), mu)
-            file.put(f"A/{i}", (0,), solved)
+            file.put(f"A/{i}", (0,), data.kept(i, np.ascontiguousarray(solved)))
             file.put(f"L/{i}", (0,), lower)
             file.put("sha256", (i,), np.array(data.digest(i).encode()))
         file.sync()

@@ -3,7 +3,7 @@
 The data gradient A^T (A x - y) of a dense float32 block. Notation: A (m, n), one row a measurement,
 row-major; x (n,), the pixels of a block; y (m,), the measurements. All are float32 and contiguous;
 the unit of the result is that of A times that of y. A may be float16, of finite numbers, as its
-``view`` of uint16: the sums are in single precision all the same.
+``view`` of uint16: the sums are in single precision all the same. ``halved`` makes one.
 
 The native functions read A once where two products read it twice, and let go of the interpreter
 meanwhile. They write into ``out`` (n,) and return None:
@@ -40,6 +40,7 @@ from asyncred._kernels import (
     dense_gradient_rows,
     joseph_adjoint,
     joseph_forward,
+    to_half,
 )
 
 __all__ = [
@@ -47,10 +48,22 @@ __all__ = [
     "dense_gradient_numpy",
     "dense_gradient_rows",
     "dense_gradient_rows_numpy",
+    "halved",
     "joseph_adjoint",
     "joseph_forward",
     "joseph_forward_numpy",
 ]
+
+
+def halved(A: NDArray[np.float32]) -> NDArray[np.float16]:
+    """A (m, n) in half precision, rounded to nearest, as ``astype`` does it in 16 times the time.
+
+    Raises ValueError where a number is too large for it.
+    """
+    out = np.empty(A.shape, np.float16)
+    if not to_half(A, out.view(np.uint16)):
+        raise ValueError("holds numbers of 65520 or more")
+    return out
 
 
 def dense_gradient_numpy(

@@ -4,6 +4,7 @@
 #include "dense_gradient.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <numeric>
@@ -125,7 +126,27 @@ void add_rows(const Number *A, const Rows &data, const float *x, const std::int6
     if (begin < end) pass(batch, x, n, out, s);  // what the last four rows add
 }
 
+// Rounded to nearest even. Below the smallest normal number a sum with 1/2 rounds to the right bits.
+VERSIONS bool halve(const float *__restrict a, std::int64_t size, Half *__restrict out) {
+    std::uint32_t most = 0;
+#pragma omp simd reduction(max : most)
+    for (std::int64_t k = 0; k < size; ++k) {
+        std::uint32_t bits, sum;
+        std::memcpy(&bits, a + k, sizeof bits);
+        const std::uint32_t magnitude = bits & 0x7fffffffu;
+        const float shifted = std::fabs(a[k]) + 0.5f;
+        std::memcpy(&sum, &shifted, sizeof sum);
+        const std::uint32_t normal = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1)) >> 13;
+        const std::uint32_t half = magnitude < 0x38800000u ? sum - 0x3f000000u : normal;
+        out[k] = static_cast<Half>(half | (bits >> 16 & 0x8000u));
+        most = std::max(most, magnitude);
+    }
+    return most < 0x477ff000u;
+}
+
 }  // namespace
+
+bool to_half(const float *a, std::int64_t size, std::uint16_t *out) { return halve(a, size, out); }
 
 void dense_gradient(const Rows &data, const float *x, const std::int64_t *rows, std::int64_t w,
                     float scale, float *out, int threads) {

@@ -21,4 +21,7 @@ struct Rows {
 void dense_gradient(const Rows &data, const float *x, const std::int64_t *rows, std::int64_t w,
                     float scale, float *out, int threads);
 
+// out (size) = a in half precision, rounded to nearest; false where a number is too large for it.
+bool to_half(const float *a, std::int64_t size, std::uint16_t *out);
+
 }  // namespace asyncred

@@ -17,6 +17,7 @@ using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::c
 using HalfMatrix = nb::ndarray<const std::uint16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Result = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using HalfResult = nb::ndarray<std::uint16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Numbers = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Picture = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -71,6 +72,11 @@ void dense_gradient_rows(const AnyMatrix &A, const Vector &x, const Vector &y, c
     asyncred::dense_gradient(data, x.data(), rows.data(), w, scale, out.data(), threads);
 }
 
+bool to_half(const Matrix &A, const HalfResult &out) {
+    check_size("out", out.size(), "elements", A.size());
+    return asyncred::to_half(A.data(), static_cast<std::int64_t>(A.size()), out.data());
+}
+
 // What a block of h x w pixels and its runs of bins are; the checks that forward and adjoint share.
 asyncred::Projection projection(std::size_t h, std::size_t w, double left, double top,
                                 const Numbers &cosine, const Numbers &sine, const Indices &first,
@@ -122,6 +128,7 @@ NB_MODULE(_kernels, module) {
     };
     define(&dense_gradient<Matrix>, &dense_gradient_rows<Matrix>);
     define(&dense_gradient<HalfMatrix>, &dense_gradient_rows<HalfMatrix>);
+    module.def("to_half", &to_half, "A"_a.noconvert(), "out"_a.noconvert(), Unlocked());
     module.def("joseph_forward", &joseph_forward, "x"_a.noconvert(), "left"_a, "top"_a,
                "cosine"_a.noconvert(), "sine"_a.noconvert(), "first"_a.noconvert(), "center"_a,
                "spacing"_a, "pixel"_a, "out"_a.noconvert(), "threads"_a, Unlocked());

@@ -25,6 +25,7 @@ import h5py
 
 from asyncred.files import open_hdf5, written_whole
 from asyncred.grid import BlockGrid, region_shape
+from asyncred.kernels import halved
 from asyncred.operators import BlockRandom, Image
 from asyncred.operators.block_random import draw_matrix, rows_of_block
 from asyncred.problem.fields import finite, integer, node
@@ -105,6 +106,15 @@ class BlockRandomData(LocalData):
         finite(self.path, f"/operator/A: block {i}", a)
         return a
 
+    def kept(self, i: int, a: NDArray[np.float32]) -> NDArray[Any]:
+        """A_i, or what was made of it, in the precision asked for. Raises ValueError."""
+        try:
+            return halved(a) if self.half else a
+        except ValueError as error:
+            raise ValueError(
+                f"{self.path}: /operator/A: block {i} {error}: no --matrix half"
+            ) from None
+
     def digest(self, i: int) -> str:
         """Of A_i: SHA-256, hexadecimal; where A is drawn, of what it is drawn from."""
         if self.seed is None:
@@ -119,7 +129,7 @@ class BlockRandomData(LocalData):
 
     def operator(self, blocks: list[int], *, threads: int) -> BlockRandom:
         """The data term of some blocks; no other block's A or y is touched."""
-        matrices = {i: self.matrix(i).astype(self.precision, copy=False) for i in blocks}
+        matrices = {i: self.kept(i, self.matrix(i)) for i in blocks}
         y, shapes = self.measured(blocks), self.shapes(range(len(self.grid)))
         return BlockRandom(matrices, y, shapes=shapes, threads=threads)
 
