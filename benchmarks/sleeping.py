@@ -91,7 +91,7 @@ def run(comm: MPI.Intracomm, G: SleepingRed, updates: int) -> tuple[float, float
     ):
         monitor = RunMonitor(
             counters,
-            Reference(len(grid), 1.0, None),
+            Reference(len(grid), None, 1.0),
             truth={},
             tolerance=Tolerance(),
             interval=1.0,

@@ -53,7 +53,7 @@ class Past:
     drifts: list[float] = field(default_factory=list)
     seconds: float = 0.0
     G0_square: float | None = None
-    """||G||^2 of the start."""
+    """||G||^2 of the start; None before every block was updated."""
     ranks: int = 0
 
     @classmethod
@@ -86,7 +86,6 @@ class Head:
     parameters: Mapping[str, Any]
     input_sha256: str
     image: int
-    G0_square: float
 
 
 def previous(path: Path) -> Path:
@@ -101,7 +100,9 @@ def lay_out(path: Path, head: Head, past: Past) -> None:
         file.attrs.update({"parameters": json.dumps(dict(head.parameters))})
         file.attrs.update({"input_sha256": head.input_sha256, "ranks": head.ranks})
         file.attrs["block"] = head.grid.block_shape
-        file.attrs.update({"seconds": past.seconds, "G0_square": head.G0_square})
+        file.attrs["seconds"] = past.seconds
+        if past.G0_square is not None:
+            file.attrs["G0_square"] = past.G0_square
         rows = [[getattr(sample, name) for name in Sample.names()] for sample in past.history]
         file["history"] = np.reshape(rows, (-1, len(Sample.names()))).astype(np.float64)
         file["drifts"] = np.array(past.drifts, np.float64)
@@ -210,7 +211,7 @@ def read_past(
             history,
             file["drifts"][()].tolist(),
             float(file.attrs["seconds"]),
-            float(file.attrs["G0_square"]),
+            float(file.attrs["G0_square"]) if "G0_square" in file.attrs else None,
             int(file.attrs["ranks"]),
         )
 

@@ -1,6 +1,7 @@
 """How far the run is: each rank keeps its own records, rank 0 looks at all of them now and then.
 
-Distance to the solution: ||G(x)||^2 / ||G(x0)||^2, with each block's G_i as of its last update.
+Distance to the solution: ||G(x)||^2 / ||G(x0)||^2, with each block's G_i as of its last update over
+that as of its first, unless the run knows G(x0) itself.
 Step: ||change of x|| / ||x|| over the last update of every block, that is over one epoch.
 """
 
@@ -19,11 +20,13 @@ from asyncred.operators import Image
 from asyncred.shared import Counters
 from asyncred.stopping import Reason
 
-SUMS = 7
-"""Running sums per rank: updates, blocks visited, |G|^2, |step|^2, |x|^2, |x - truth|^2, delays."""
+SUMS = 8
+"""Running sums per rank: updates, blocks visited, |G|^2, |step|^2, |x|^2, |x - truth|^2, |G|^2 of
+first updates, delays."""
 
-RECORD = 5
-"""Numbers of a block: 1 once it was updated; then, of its last update, four of the sums above."""
+RECORD = 6
+"""Numbers of a block: 1 once it was updated; of its last update, four of the sums above; |G|^2 of
+its first."""
 
 LONGEST_DELAY = 256
 """Last bin of the delay histogram: this many updates or more."""
@@ -51,8 +54,9 @@ class Reference:
     """What distances are measured against: sums over the whole image."""
 
     blocks: int
-    G0_square: float
     truth_square: float | None
+    G0_square: float | None = None
+    """None: that of the first updates."""
     updates: int = 0
     """What was done before: of all blocks."""
     seconds: float = 0.0
@@ -135,14 +139,15 @@ class RunMonitor:
         x_new = x_i - gamma * G_i
         G_square = _square(G_i)
         error = _square(x_new - self._truth[i]) if i in self._truth else 0.0
-        new = np.array([1.0, G_square, gamma**2 * G_square, _square(x_new), error])
         record = self._records[i]
-        self._sums[1:6] += new - record
+        first = record[5] if record[0] else G_square
+        new = np.array([1.0, G_square, gamma**2 * G_square, _square(x_new), error, first])
+        self._sums[1:7] += new - record
         record[:] = new
         self.counts[i] = self.counts.get(i, 0) + 1
         self.delays[min(max(delay, 0), LONGEST_DELAY)] += 1
         self._sums[0] += 1
-        self._sums[6] += delay
+        self._sums[7] += delay
         self._counters.publish(self._sums)
         if self._root and time.perf_counter() >= self._next:
             self.sample()
@@ -161,26 +166,38 @@ class RunMonitor:
         elif self._reporting.tolerance.met(found):
             self._counters.raise_stop(Reason.TOLERANCE)
 
-    def close(self, distance: float | None) -> None:
-        """End the history: with the distance of the final x, or None for the running one.
+    def G0_square(self) -> float | None:
+        """||G(x0)||^2, None while some block was never updated; rank 0 only."""
+        if self._reference.G0_square is not None:
+            return self._reference.G0_square
+        sums = self._counters.collect().sum(axis=0)
+        return float(sums[6]) if sums[1] == self._reference.blocks else None
+
+    def close(self, G_square: float | None) -> None:
+        """End the history: with ||G||^2 of the final x, or None for that of the last updates.
 
         What is not known because some block was never updated is NaN.
         """
         sums = self._counters.collect().sum(axis=0)
+        if G_square is not None:
+            sums[2] = G_square
         last = self._sample_of(sums)
         if sums[1] < self._reference.blocks:
-            last = replace(last, distance=math.nan, step=math.nan, snr=math.nan)
-        self.history.append(last if distance is None else replace(last, distance=distance))
+            known = None not in (G_square, self._reference.G0_square)
+            distance = last.distance if known else math.nan
+            last = replace(last, distance=distance, step=math.nan, snr=math.nan)
+        self.history.append(last)
 
     def _sample_of(self, sums: NDArray[np.float64]) -> Sample:
-        updates, _, G_square, step, x, error, delays = (float(value) for value in sums)
+        updates, _, G_square, step, x, error, first, delays = (float(value) for value in sums)
         before = self._reference
+        G0_square = first if before.G0_square is None else before.G0_square
         updates, delays = updates + before.updates, delays + before.delays
         truth = before.truth_square
         return Sample(
             int(updates),
             self.seconds,
-            G_square / before.G0_square if before.G0_square else 0.0,
+            G_square / G0_square if G0_square else 0.0,
             float(np.sqrt(max(step, 0.0) / x)) if x > 0 else float("inf"),
             snr_from_squares(truth, max(error, 0.0)) if truth else float("nan"),
             delays / updates if updates else 0.0,

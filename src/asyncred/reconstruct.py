@@ -95,7 +95,6 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             job,
             x,
             counters,
-            reference,
             monitor,
             times,
             drafts,
@@ -165,15 +164,18 @@ def _claims(job: Job, stack: ExitStack) -> Claims | None:
 
 
 def _reference(job: Job, x: AnyImage) -> Reference:
-    """||G(x0)||^2 and ||truth||^2. Collective."""
+    """||G(x0)||^2, where directions do not tell it, and ||truth||^2. Collective."""
     truth = sum(float(np.sum(np.square(np.abs(block)))) for block in job.truth.values())
     total = job.comm.allreduce(truth)
     problem, past = job.plan.problem, job.past
     delays = int(past.delays @ np.arange(past.delays.size))
+    G0_square = past.G0_square
+    if G0_square is None and job.config.minibatch is not None:
+        G0_square = _G_square(job, x)
     return Reference(
         len(problem.grid),
-        _G_square(job, x) if past.G0_square is None else past.G0_square,
         total if problem.has_truth else None,
+        G0_square,
         past.updates,
         past.seconds,
         delays,
@@ -282,10 +284,9 @@ def _most(job: Job) -> int:
 
 def _close_history(state: State, reason: Reason) -> None:
     """End with the exact distance of the final x, unless the run ended in haste. Collective."""
-    job, G0_square, distance = state.job, state.reference.G0_square, None
+    job, exact = state.job, reason in (Reason.BUDGET, Reason.TOLERANCE)
     job.comm.Barrier()
     state.monitor.end()
-    if reason in (Reason.BUDGET, Reason.TOLERANCE) and G0_square:
-        distance = _G_square(job, state.x) / G0_square
+    G_square = _G_square(job, state.x) if exact else None
     if job.comm.rank == 0:
-        state.monitor.close(distance)
+        state.monitor.close(G_square)

@@ -13,7 +13,7 @@ from asyncred.instrument import Times
 from asyncred.job import Job
 from asyncred.keeper import Keeper
 from asyncred.momentum import Velocity
-from asyncred.monitor import Reference, RunMonitor
+from asyncred.monitor import RunMonitor
 from asyncred.operators import Image
 from asyncred.result import SAMPLES, thinned
 from asyncred.serial_red import LocalImage
@@ -30,7 +30,6 @@ class State:
     job: Job
     x: AnyImage
     counters: Counters
-    reference: Reference
     monitor: RunMonitor
     times: Times
     drafts: Drafts
@@ -68,7 +67,6 @@ def keeper_of(state: State) -> Keeper | None:
         job.config.as_json(),
         job.plan.sha256,
         job.index,
-        state.reference.G0_square,
     )
     before = job.past.delays if comm.rank == 0 else 0
 
@@ -76,7 +74,11 @@ def keeper_of(state: State) -> Keeper | None:
         kept = thinned(len(state.monitor.history), SAMPLES)
         history = [state.monitor.history[k] for k in kept]
         past = replace(
-            job.past, history=history, drifts=state.drifts, seconds=state.monitor.seconds
+            job.past,
+            history=history,
+            drifts=state.drifts,
+            seconds=state.monitor.seconds,
+            G0_square=state.monitor.G0_square(),
         )
         lay_out(path, head, past)
 
