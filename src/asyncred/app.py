@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
+from asyncred.abort import abort
 from asyncred.collective import on_all, on_root
 from asyncred.config import InputError, RunConfig
 from asyncred.denoiser import OnnxDenoiser
@@ -160,7 +161,7 @@ def _fatal(setup: Setup) -> Iterator[None]:
             raise
         if setup.comm.rank == 0:
             print(f"asyncred: {error}", file=sys.stderr, flush=True)
-            setup.everybody.Abort(2)
+            abort(setup.everybody, 2)
         time.sleep(ABORT_SECONDS)  # until the abort arrives
 
 

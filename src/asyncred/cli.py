@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from asyncred.abort import abort
 from asyncred.arguments import locally
 from asyncred.config import InputError, load_config
 from asyncred.flags import build_parser
@@ -34,13 +35,11 @@ def main(argv: list[str] | None = None) -> None:
     except SystemExit:
         raise
     except BaseException:
-        traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        print(traceback.format_exc(), end="", file=sys.stderr, flush=True)
         if parallel:
             from mpi4py import MPI
 
-            MPI.COMM_WORLD.Abort(1)
+            abort(MPI.COMM_WORLD, 1)
         code = 1
     sys.stdout.flush()
     sys.exit(code)
