@@ -51,7 +51,7 @@ class BlockRandom(LocalModel):
     ``threads`` is the number of threads of the fused gradient kernel.
     """
 
-    start_steps: ClassVar[int] = 20
+    start_steps: ClassVar[int] = 14
     """Of FISTA that bring a total variation start about: more do not make it better."""
 
     def __init__(
