@@ -30,7 +30,8 @@ CASES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "astronaut": ("astronaut", (), ()),
     "camera, tau 0.4": ("camera", (), ("--tau", "0.4")),
     "camera, tau 1.6": ("camera", (), ("--tau", "1.6")),
-    "camera, 20 dB": ("camera", ("--noise-snr", "20"), ()),
+    "camera, 25 dB": ("camera", ("--noise-snr", "25"), ()),
+    "camera, 40 dB": ("camera", ("--noise-snr", "40"), ()),
     "camera, expansive": ("camera", (), ("--denoiser", "EXPANSIVE")),
 }
 """By name: image, flags of simulate, flags of all runs."""
