@@ -174,7 +174,7 @@ class RunMonitor:
         return float(sums[6]) if sums[1] == self._reference.blocks else None
 
     def close(self, G_square: float | None) -> None:
-        """End the history: with ||G||^2 of the final x, or None for that of the last updates.
+        """End the history, with ||G||^2 of the final x where that was evaluated.
 
         What is not known because some block was never updated is NaN.
         """
@@ -183,8 +183,7 @@ class RunMonitor:
             sums[2] = G_square
         last = self._sample_of(sums)
         if sums[1] < self._reference.blocks:
-            known = None not in (G_square, self._reference.G0_square)
-            distance = last.distance if known else math.nan
+            distance = math.nan if G_square is None else last.distance
             last = replace(last, distance=distance, step=math.nan, snr=math.nan)
         self.history.append(last)
 

@@ -283,10 +283,11 @@ def _most(job: Job) -> int:
 
 
 def _close_history(state: State, reason: Reason) -> None:
-    """End with the exact distance of the final x, unless the run ended in haste. Collective."""
-    job, exact = state.job, reason in (Reason.BUDGET, Reason.TOLERANCE)
-    job.comm.Barrier()
+    """End the history; minibatches do not tell G(x), unless the run ended in haste. Collective."""
+    minibatch = state.job.config.minibatch is not None
+    state.job.comm.Barrier()
     state.monitor.end()
-    G_square = _G_square(job, state.x) if exact else None
-    if job.comm.rank == 0:
+    exact = minibatch and reason in (Reason.BUDGET, Reason.TOLERANCE)
+    G_square = _G_square(state.job, state.x) if exact else None
+    if state.job.comm.rank == 0:
         state.monitor.close(G_square)
