@@ -243,7 +243,7 @@ def plot(path: Path, rows: Sequence[Row]) -> None:
     """Distance to x* against seconds; of asyncred the loop's solid, the whole command's dotted."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 5.5), layout="constrained")
     for k, row in enumerate(rows):
         for style, points in row.curves:
             seconds, distances = zip(*[point for point in points if point[0] > 0], strict=True)
@@ -251,7 +251,7 @@ def plot(path: Path, rows: Sequence[Row]) -> None:
             axes.loglog(seconds, distances, style, color=f"C{k}", markersize=4, label=label)
     axes.axhline(DISTANCE, color="gray", linewidth=0.8)
     axes.set(xlabel="seconds", ylabel="||x - x*|| / ||x*||")
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     figure.savefig(path, dpi=150)
 
 

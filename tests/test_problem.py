@@ -1,5 +1,7 @@
 """The problem file: what is written is read; what is wrong is named; a rank reads its own part."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -241,3 +243,13 @@ def test_reading_changes_nothing(tmp_path):
     before = path.read_bytes()
     read_problem(path).data.operator([0], threads=1)
     assert path.read_bytes() == before
+
+
+def test_numbers_too_large_for_half_precision(tmp_path):
+    path = write(tmp_path / "problem.h5", store_matrix=True)
+    with h5py.File(path, "r+") as file:
+        file["operator/A"][2, 1, 1] = 7e4
+    data = dataclasses.replace(read_problem(path).data, half=True)
+    assert data.operator([1], threads=1).bytes_to_share == 2 * M * 36
+    with pytest.raises(ValueError, match=r"problem.h5: /operator/A: block 2 .* 65520, .*--matrix"):
+        data.operator([1, 2], threads=1)

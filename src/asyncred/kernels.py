@@ -62,7 +62,7 @@ def halved(A: NDArray[np.float32]) -> NDArray[np.float16]:
     """
     out = np.empty(A.shape, np.float16)
     if not to_half(A, out.view(np.uint16)):
-        raise ValueError("holds numbers of 65520 or more")
+        raise ValueError("holds numbers beyond 65520, the end of half precision")
     return out
 
 

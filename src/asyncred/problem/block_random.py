@@ -112,7 +112,7 @@ class BlockRandomData(LocalData):
             return halved(a) if self.half else a
         except ValueError as error:
             raise ValueError(
-                f"{self.path}: /operator/A: block {i} {error}: no --matrix half"
+                f"{self.path}: /operator/A: block {i} {error}; expected --matrix single"
             ) from None
 
     def digest(self, i: int) -> str:
