@@ -22,7 +22,7 @@ from mpi4py import MPI
 from asyncred.async_red import async_red
 from asyncred.collective import idle
 from asyncred.grid import BlockGrid
-from asyncred.monitor import SUMS, Reference, RunMonitor, Tolerance
+from asyncred.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
 from asyncred.placement import place, spans_hosts
 from asyncred.reconstruct import CLAIM
 from asyncred.sampling import EpochOrder, FullBatch
@@ -93,9 +93,8 @@ def run(comm: MPI.Intracomm, G: SleepingRed, updates: int) -> tuple[float, float
             counters,
             Reference(len(grid), None, 1.0),
             truth={},
-            tolerance=Tolerance(),
-            interval=1.0,
-            on_sample=lambda sample: None,
+            records={i: np.zeros(RECORD) for i in placement.own},
+            reporting=Reporting(1.0, lambda sample: None),
         )
         stop = AsyncStop(
             counters, updates=updates, most=CLAIM, seconds=math.inf, signalled=lambda: False

@@ -1,7 +1,10 @@
 """The discrete-event model of many ranks, where the answer is known without it."""
 
+import json
 import math
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +13,13 @@ import simpy
 from asyncred.grid import BlockGrid
 from asyncred.reconstruct import CLAIM
 from asyncred.shared import counters
+from launch import mpirun
 from scaling_model import ANNOUNCED_TO, AsyncModel, Queue, sync_outcome
 from scaling_model import CLAIM as CLAIM_OF_MODEL
 from scaling_terms import Layout, Network, Work, ideal_rate
 
 AT_ONCE = Network(latency=0.0)
+SLEEPING = Path(__file__).parents[1] / "benchmarks/sleeping.py"
 
 
 def run(layout, work, network, *, updates, slow=None, seed=0):
@@ -30,6 +35,14 @@ def rounds(layout, work, network, *, count, slow=None):
 def test_it_claims_and_announces_as_the_program_does():
     assert CLAIM_OF_MODEL == CLAIM
     assert ANNOUNCED_TO == counters._ANNOUNCED_TO
+
+
+@pytest.mark.ranks
+def test_ranks_that_sleep_make_their_updates():
+    """As ``scaling_measured`` starts them: 20 updates of 5 ms each, by four ranks."""
+    done = mpirun(4, sys.executable, SLEEPING, "0.005", "0.1", "80", "1", timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert 80 < json.loads(done.stdout)["rate"] < 840
 
 
 def test_one_rank_takes_the_time_of_its_updates():
