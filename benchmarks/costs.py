@@ -80,7 +80,7 @@ def can_emulate_hosts() -> bool:
 
 def measure(paths: Sequence[Path], *, updates: int = 160) -> Costs:
     """All of it once; a minute or so."""
-    flags = ("--updates", str(updates), "--threads", "1")
+    flags = ("--updates", str(updates), "--threads", "1", "--update", "gradient")
     times = [_times(reconstruct(1, paths[0], *flags, "--report", "1e-9"))]
     times.append(_times(reconstruct(1, paths[0], *flags, "--progress-thread", "on")))
     with ThreadPoolExecutor(len(paths)) as pool:

@@ -50,6 +50,7 @@ class Case:
 
     def _measured(self, problem: Path) -> float:
         flags = ["--updates", str(UPDATES * self.ranks), "--threads", "1", "--method", self.method]
+        flags += ["--update", "gradient"]  # of both methods
         flags += ["--slow", f"1:{FACTOR:g}"] if self.slow else []
         start = on_hosts(self.ranks) if self.hosts > 1 else (mpirun(), "-n", str(self.ranks))
         return rate(reconstruct(self.ranks, problem, *flags, launcher=start))
