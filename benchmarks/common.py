@@ -138,6 +138,11 @@ def star_of(problem: Path, kept: Path, *flags: str) -> Result:
     return read_result(kept)
 
 
+def apart(found: Result, star: Result) -> float:
+    """||x - x*|| / ||x*||."""
+    return float(np.linalg.norm(found.image - star.image) / np.linalg.norm(star.image))
+
+
 def rate(result: Result) -> float:
     """Updates per second."""
     return float(result.column("updates")[-1] / result.column("seconds")[-1])

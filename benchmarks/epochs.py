@@ -23,7 +23,7 @@ import h5py
 
 from asyncred.metrics import snr
 from asyncred.result import Result
-from common import reconstruct, simulate, star_of, table
+from common import apart, reconstruct, simulate, star_of, table
 
 DISTANCE = 2e-3
 DEMO = [
@@ -86,7 +86,7 @@ def measure(
     blocks, at = until.per_block.size, reached[0]
     epochs, seconds = until.column("updates")[at] / blocks, until.column("seconds")[at]
     found = reconstruct(ranks, problem, *common, "--epochs", str(math.ceil(epochs)), *flags)
-    distance = np.linalg.norm(found.image - star.image) / np.linalg.norm(star.image)
+    distance = apart(found, star)
     difference = snr(found.truth, found.image) - snr(star.truth, star.image)
     return float(epochs), float(seconds), float(distance), float(difference)
 

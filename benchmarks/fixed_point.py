@@ -12,12 +12,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from asyncred.grid import BlockGrid
 from asyncred.metrics import seam_ratio, snr
 from asyncred.result import Result
-from common import rate, reconstruct, simulate, table
+from common import apart, rate, reconstruct, simulate, table
 
 RUNS = [
     ("GM-RED", 1, ("--method", "gm")),
@@ -65,7 +63,7 @@ def main() -> None:
 
 def row(name: str, ranks: int, found: Result, star: Result) -> list[str]:
     blocks = found.per_block.size
-    distance = np.linalg.norm(found.image - star.image) / np.linalg.norm(star.image)
+    distance = apart(found, star)
     return [
         name,
         str(ranks),

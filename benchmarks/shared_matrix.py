@@ -21,7 +21,7 @@ import h5py
 
 from asyncred.metrics import snr
 from asyncred.result import read_result
-from common import ASYNCRED, mpirun, photograph, simulate, table, timed
+from common import ASYNCRED, apart, mpirun, photograph, simulate, table, timed
 
 NAMES, WAYS = ("camera", "coffee", "chelsea", "astronaut"), 3
 TOGETHER = ("--ranks-per-image", "2", "--steal", "on")
@@ -100,8 +100,7 @@ def run(problem: Path, output: Path, *flags: str | Path) -> float:
 def compare(found: Path, star: Path, row: int) -> tuple[float, float]:
     """Relative distance to x*, and the difference in SNR, of one image."""
     x, x_star = read_result(found, row), read_result(star, row)
-    distance = np.linalg.norm(x.image - x_star.image) / np.linalg.norm(x_star.image)
-    return float(distance), abs(snr(x.truth, x.image) - snr(x.truth, x_star.image))
+    return apart(x, x_star), abs(snr(x.truth, x.image) - snr(x.truth, x_star.image))
 
 
 main()

@@ -21,7 +21,7 @@ from mpi4py import MPI
 
 from asyncred.async_red import async_red
 from asyncred.collective import idle
-from asyncred.grid import BlockGrid
+from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
 from asyncred.placement import place, spans_hosts
 from asyncred.reconstruct import CLAIM
@@ -80,10 +80,8 @@ def run(comm: MPI.Intracomm, G: SleepingRed, updates: int) -> tuple[float, float
         Counters(comm, sums=SUMS) as counters,
         SharedImage(
             comm,
-            grid,
+            BlockWindows(grid, HALO),
             placement.owner,
-            halo=HALO,
-            align=1,
             x0=lambda i: x0,
             counters=counters,
             far=placement.far,

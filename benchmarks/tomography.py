@@ -17,7 +17,7 @@ import numpy as np
 
 from asyncred.metrics import snr
 from asyncred.result import Result
-from common import head_slice, rate, reconstruct, simulate, table
+from common import apart, head_slice, rate, reconstruct, simulate, table
 
 METHODS = [
     ("BC-RED", 1, ("--method", "bc")),
@@ -61,7 +61,7 @@ def methods(problem: Path, common: tuple[str, ...], epochs: str) -> None:
 
 
 def row(name: str, ranks: int, found: Result, star: Result) -> list[str]:
-    distance = np.linalg.norm(found.image - star.image) / np.linalg.norm(star.image)
+    distance = apart(found, star)
     before, after = (snr(found.truth, image) for image in (found.start, found.image))
     return [
         name,

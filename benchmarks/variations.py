@@ -21,7 +21,7 @@ from onnx import helper, numpy_helper
 from asyncred.data import model_path
 from asyncred.metrics import snr
 from asyncred.result import Result
-from common import photograph, reconstruct, simulate, star_of, table
+from common import apart, photograph, reconstruct, simulate, star_of, table
 
 CASES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "camera": ("camera", (), ()),
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def row(name: str, found: Result, star: Result) -> list[str]:
-    distance = np.linalg.norm(found.image - star.image) / np.linalg.norm(star.image)
+    distance = apart(found, star)
     return [
         name,
         f"{snr(star.truth, star.image):.3f}",

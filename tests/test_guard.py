@@ -5,7 +5,7 @@ import pytest
 
 from asyncred.continuation import Continued
 from asyncred.draft import SMALL, DraftedRed
-from asyncred.grid import BlockGrid
+from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.guard import Guard
 from asyncred.momentum import HeavyBallRed
 from asyncred.operators.local import LocalModel
@@ -51,7 +51,7 @@ def proximal(r, c=2.0):
 
 
 def image():
-    return LocalImage(GRID, np.ones(GRID.shape, np.float32), halo=0, align=1)
+    return LocalImage(BlockWindows(GRID, 0), np.ones(GRID.shape, np.float32))
 
 
 def still():
@@ -212,4 +212,4 @@ def test_wrappers_keep_what_the_loop_asks_of_G():
     ):
         assert isinstance(wrapped, RedOperator)
         assert (wrapped.grid, wrapped.A, wrapped.tau) == (G.grid, G.A, G.tau)
-        assert (wrapped.halo, wrapped.align) == (G.halo, G.align)
+        assert wrapped.windows == G.windows

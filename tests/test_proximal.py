@@ -99,7 +99,7 @@ def test_direction_is_that_of_the_prox(D):
     G = ProximalRed(GRID, A, D, tau=TAU, mu=MU, steps=200)
     x = normal(7, *GRID.shape)
     for i in (0, 5):
-        window = GRID.window(i, G.halo, G.align)
+        window = G.windows[i]
         x_tilde = x[window.region]
         u = x[GRID.block(i)] - G.block(i, x_tilde)
         clean = D(x_tilde)[window.inner]
@@ -116,7 +116,7 @@ def test_zeros_of_G_are_fixed_points_however_rough_the_solution(A, D, steps):
     G = RedOperator(GRID, A, D, tau=TAU)
     P = ProximalRed(GRID, A, D, tau=TAU, mu=MU, steps=steps)
     x = normal(8, *GRID.shape)
-    x_tilde = x[GRID.window(1, G.halo, G.align).region]
+    x_tilde = x[G.windows[1].region]
     G_i, d_i = G.block(1, x_tilde), P.block(1, x_tilde)
     assert np.vdot(G_i, d_i) > 0.1 * np.linalg.norm(G_i) * np.linalg.norm(d_i)
     zero = np.zeros_like(G_i)

@@ -79,7 +79,7 @@ def test_A_that_looks_into_other_blocks(tmp_path, network, side):
     data = adjoint(blur(x, kernel) - whole, kernel)
     np.testing.assert_allclose(G.full(x), data + TAU * (x - D(x)), atol=1e-5)
     for i in range(len(GRID)):
-        x_tilde = x[GRID.window(i, G.halo, G.align).region]
+        x_tilde = x[G.windows[i].region]
         expected = (data + TAU * (x - D(x)))[GRID.block(i)]
         np.testing.assert_allclose(G.block(i, x_tilde), expected, atol=2e-5)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
-from asyncred.grid import BlockGrid, region_shape
+from asyncred.grid import BlockGrid, BlockWindows, region_shape
 from asyncred.images import load_image
 from asyncred.metrics import seam_ratio, snr
 from asyncred.operators import BlockRandom
@@ -74,7 +74,7 @@ def steps(G):
 
 def solve(algorithm, G, *, questions, order=EpochOrder, minibatch=None, step=None, x0=None):
     start = np.zeros(GRID.shape, np.float32) if x0 is None else x0
-    x = LocalImage(GRID, start, halo=G.D.halo, align=G.D.align)
+    x = LocalImage(BlockWindows(GRID, G.D.halo, G.D.align), start)
     monitor = Records()
     algorithm(
         G,
@@ -160,7 +160,7 @@ def test_distance_falls_at_every_iteration_of_gm(G, solution):
 
 def test_local_image_reads_copies():
     x0 = np.arange(520, dtype=np.float32).reshape(20, 26)
-    x = LocalImage(GRID, x0, halo=3, align=2)
+    x = LocalImage(BlockWindows(GRID, 3, 2), x0)
     i = 4
     window = x.read(i)
     np.testing.assert_array_equal(window, x0[GRID.window(i, 3, 2).region])

@@ -122,6 +122,18 @@ class BlockGrid:
         return slice(first * size, min(last * size, self.shape[axis]))
 
 
+@dataclass(frozen=True)
+class BlockWindows:
+    """The windows of all blocks for one halo and alignment, in pixels: ``windows[i]``."""
+
+    grid: BlockGrid
+    halo: int
+    align: int = 1
+
+    def __getitem__(self, i: int) -> Window:
+        return self.grid.window(i, self.halo, self.align)
+
+
 def _cut(region: slice, block: slice) -> tuple[slice, slice]:
     """The common part of two ranges, counted from the block's start and from the region's."""
     start, stop = max(region.start, block.start), min(region.stop, block.stop)

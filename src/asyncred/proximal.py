@@ -73,7 +73,7 @@ class FactoredRed(RedOperator):
         """The direction of block i at the window ``x_tilde``, from all of its measurements."""
         assert rows is None, "factors are those of all measurements"
         shift = np.float32(self.tau / self.mu) * self.residual(i, x_tilde)
-        z_i = x_tilde[self._window(i).inner] - shift
+        z_i = x_tilde[self.windows[i].inner] - shift
         out: Image = shift + self.A.gradient(i, z_i, None)
         return out
 

@@ -139,14 +139,12 @@ def _image(job: Job, G: RedOperator, counters: Counters) -> Iterator[AnyImage]:
         whole = np.zeros(grid.shape, dtype)
         for i, block in x0.items():
             whole[grid.block(i)] = block
-        yield LocalImage(grid, whole, halo=G.halo, align=G.align)
+        yield LocalImage(G.windows, whole)
         return
     with SharedImage(
         job.comm,
-        grid,
+        G.windows,
         job.placement.owner,
-        halo=G.halo,
-        align=G.align,
         x0=x0.__getitem__,
         dtype=dtype,
         counters=counters,
@@ -283,7 +281,10 @@ def _most(job: Job) -> int:
 
 
 def _close_history(state: State, reason: Reason) -> None:
-    """End the history; minibatches do not tell G(x), unless the run ended in haste. Collective."""
+    """End the history. Collective.
+
+    With G at the final x, which minibatches have not told, unless the run ended in haste.
+    """
     minibatch = state.job.config.minibatch is not None
     state.job.comm.Barrier()
     state.monitor.end()

@@ -8,7 +8,7 @@ x image, float32 or complex64 [H, W]; g data term; D denoiser; tau its weight; i
 from __future__ import annotations
 
 from asyncred.denoiser import Denoiser
-from asyncred.grid import BlockGrid, Window, within
+from asyncred.grid import BlockGrid, BlockWindows, within
 from asyncred.operators import Image, Operator, Rows
 
 
@@ -21,26 +21,23 @@ class RedOperator:
 
     def __init__(self, grid: BlockGrid, A: Operator, D: Denoiser, *, tau: float) -> None:
         self.grid, self.A, self.D, self.tau = grid, A, D, tau
-        self.halo, self.align = max(A.halo, D.halo), D.align
+        self.windows = BlockWindows(grid, max(A.halo, D.halo), D.align)
 
     def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
         """G_i at the window ``x_tilde`` that was read for block i; ``rows`` picks a minibatch.
 
-        The window is that of ``halo`` and ``align``.
+        The window is ``windows[i]``.
         """
-        seen = within(self.grid.window(i, self.A.halo).region, self._window(i).region)
+        seen = within(self.grid.window(i, self.A.halo).region, self.windows[i].region)
         G_i: Image = self.A.gradient(i, x_tilde[seen], rows) + self.tau * self.residual(i, x_tilde)
         return G_i
 
     def residual(self, i: int, x_tilde: Image) -> Image:
         """x_i - D_i(x): what the denoiser takes away from block i."""
-        window, seen = self._window(i), self.grid.window(i, self.D.halo, self.align)
+        window, seen = self.windows[i], self.grid.window(i, self.D.halo, self.D.align)
         clean = self.D(x_tilde[within(seen.region, window.region)])[seen.inner]
         out: Image = x_tilde[window.inner] - clean
         return out
-
-    def _window(self, i: int) -> Window:
-        return self.grid.window(i, self.halo, self.align)
 
     def full(self, x: Image) -> Image:
         """G(x) on the whole image, the denoiser applied to it at once."""

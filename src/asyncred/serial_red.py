@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asyncred.grid import BlockGrid
+from asyncred.grid import BlockWindows
 from asyncred.operators import Image
 from asyncred.red import RedOperator
 from asyncred.sampling import Minibatch, Order
@@ -21,13 +21,13 @@ from asyncred.stepsize import Step
 class LocalImage:
     """The image of one process, with the two verbs of ``SharedImage``: read and add."""
 
-    def __init__(self, grid: BlockGrid, x0: Image, *, halo: int, align: int) -> None:
-        self.grid, self._halo, self._align = grid, halo, align
+    def __init__(self, windows: BlockWindows, x0: Image) -> None:
+        self.grid, self._windows = windows.grid, windows
         self.array = np.array(x0)
 
     def read(self, i: int) -> Image:
         """A copy of the window of block i."""
-        return self.array[self.grid.window(i, self._halo, self._align).region].copy()
+        return self.array[self._windows[i].region].copy()
 
     def fresh(self, i: int) -> Image:
         """The same: nothing here is ever stale."""

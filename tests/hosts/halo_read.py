@@ -16,7 +16,7 @@ from mpi4py import MPI
 
 from asyncred.data import model_path
 from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
-from asyncred.grid import BlockGrid
+from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.placement import place, spans_hosts
 from asyncred.shared import Counters, ProgressThread, SharedImage
 
@@ -39,10 +39,8 @@ def main() -> None:
         Counters(comm, sums=1) as counters,
         SharedImage(
             comm,
-            grid,
+            BlockWindows(grid, D.halo),
             placement.owner,
-            halo=D.halo,
-            align=1,
             x0=lambda i: x0,
             counters=counters,
             far=placement.far,

@@ -8,7 +8,7 @@ import pytest
 
 from asyncred.async_red import async_red
 from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
-from asyncred.grid import BlockGrid
+from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.operators import BlockRandom
 from asyncred.operators.block_random import draw_matrix
 from asyncred.placement import owners
@@ -92,10 +92,8 @@ def run(
         Counters(comm, sums=7) as counters,
         SharedImage(
             comm,
-            GRID,
+            BlockWindows(GRID, D.halo, D.align),
             owner,
-            halo=D.halo,
-            align=D.align,
             x0=lambda i: x0[GRID.block(i)],
             counters=counters,
             far=(),
@@ -126,12 +124,8 @@ def run(
 
 
 def serial(D, algorithm, *, updates, minibatch=None, order=EpochOrder, x0=None):
-    x = LocalImage(
-        GRID,
-        np.zeros(GRID.shape, np.float32) if x0 is None else x0,
-        halo=D.halo,
-        align=D.align,
-    )
+    start = np.zeros(GRID.shape, np.float32) if x0 is None else x0
+    x = LocalImage(BlockWindows(GRID, D.halo, D.align), start)
     seeds = [[7, 0, k] for k in (0, 1)]
     algorithm(
         red(D, range(len(GRID))),

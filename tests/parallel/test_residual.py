@@ -5,7 +5,7 @@ import pytest
 
 from asyncred.async_red import async_red
 from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
-from asyncred.grid import BlockGrid
+from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.operators import Coupled, LocalResidual
 from asyncred.placement import owners
 from asyncred.red import RedOperator
@@ -86,7 +86,7 @@ def coupled(residual):
 
 
 def serial(D, algorithm, *, updates, minibatch=None):
-    x = LocalImage(GRID, np.zeros(GRID.shape, np.float32), halo=D.halo, align=D.align)
+    x = LocalImage(BlockWindows(GRID, D.halo, D.align), np.zeros(GRID.shape, np.float32))
     seeds = [[7, 0, k] for k in (0, 1)]
     residual = LocalResidual(MODEL, -Y)
     algorithm(
@@ -110,10 +110,8 @@ def run(comm, D, algorithm, *, updates, minibatch=None, far=()):
         SharedResidual(comm, MODEL, far=far) as residual,
         SharedImage(
             comm,
-            GRID,
+            BlockWindows(GRID, D.halo, D.align),
             owner,
-            halo=D.halo,
-            align=D.align,
             x0=lambda i: np.zeros(GRID.window(i, 0).shape, np.float32),
             counters=counters,
             far=far,

@@ -7,7 +7,7 @@ import pytest
 
 from mpi4py import MPI
 
-from asyncred.grid import BlockGrid
+from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.placement import owners
 from asyncred.shared import Counters, ProgressThread, SharedImage
 
@@ -21,10 +21,8 @@ def picture(seed=0, shape=GRID.shape):
 def shared(comm, counters, x0, *, grid=GRID, halo=5, align=1, far=()):
     return SharedImage(
         comm,
-        grid,
+        BlockWindows(grid, halo, align),
         owners(len(grid), comm.size),
-        halo=halo,
-        align=align,
         x0=lambda i: x0[grid.block(i)],
         counters=counters,
         far=far,
@@ -143,10 +141,8 @@ def test_a_window_past_two_gibibytes(comm):
         Counters(comm, sums=1) as counters,
         SharedImage(
             comm,
-            grid,
+            BlockWindows(grid, 3),
             [0] * len(grid),
-            halo=3,
-            align=1,
             x0=lambda i: zero[:, : 256 if i in (0, 95) else 0],  # most pages stay untouched
             counters=counters,
             far=(),

@@ -11,7 +11,7 @@ import numpy as np
 
 from mpi4py import MPI
 
-from asyncred.grid import BlockGrid, region_shape
+from asyncred.grid import BlockGrid, BlockWindows, region_shape
 from asyncred.operators import Image
 from asyncred.shared.counters import Counters
 from asyncred.shared.window import NOTHING, Window
@@ -40,27 +40,26 @@ class _Read:
 class SharedImage(Window):
     """The image x, each block in the memory of the rank that owns it.
 
-    ``owner[i]`` is the rank of block i; ``halo`` and ``align`` are the denoiser's; ``x0`` gives
-    the start of a block, of the block's shape and of ``dtype``, float32 or complex64; ``far`` are
-    the ranks whose blocks are requested ahead, because reading them takes a message (within a node
-    it takes microseconds, and asking early would only make the answer older). A rank's memory holds
-    its own blocks and two windows. Collective over ``comm``.
+    ``windows`` are what is read of the image for each block, ``owner[i]`` is the rank of block i;
+    ``x0`` gives the start of a block, of the block's shape and of ``dtype``, float32 or complex64;
+    ``far`` are the ranks whose blocks are requested ahead, because reading them takes a message
+    (within a node it takes microseconds, and asking early would only make the answer older). A
+    rank's memory holds its own blocks and two windows. Collective over ``comm``.
     """
 
     def __init__(
         self,
         comm: MPI.Intracomm,
-        grid: BlockGrid,
+        windows: BlockWindows,
         owner: Sequence[int],
         *,
-        halo: int,
-        align: int,
         x0: Callable[[int], Image],
         dtype: type[np.generic] = np.float32,
         counters: Counters,
         far: Collection[int],
     ) -> None:
-        self.grid, self._owner, self._halo, self._align = grid, owner, halo, align
+        self.grid = grid = windows.grid
+        self._windows, self._owner = windows, owner
         self._far = frozenset(far)
         self._counters = counters
         self._dtype = np.dtype(dtype)
@@ -83,7 +82,7 @@ class SharedImage(Window):
         """Ask for what the window of block i needs from far ranks; ``read`` collects it."""
         if self._requested is not None:
             self.win.Flush_all()  # of a window that was never read, before its buffer goes
-        buffer = np.empty(self.grid.window(i, self._halo, self._align).shape, self._dtype)
+        buffer = np.empty(self._windows[i].shape, self._dtype)
         far = [piece for piece in self._window_pieces(i) if piece.owner in self._far]
         self._requested = _Read(i, buffer, self._counters.others() if far else None)
         for piece in far:
@@ -114,7 +113,7 @@ class SharedImage(Window):
 
     def own(self, i: int, x_tilde: Image) -> Image:
         """Block i inside its window."""
-        return x_tilde[self.grid.window(i, self._halo, self._align).inner]
+        return x_tilde[self._windows[i].inner]
 
     def add(self, i: int, delta: Image) -> None:
         """x <- x + U_i delta: an element-wise atomic sum at the owner, complete on return."""
@@ -174,7 +173,7 @@ class SharedImage(Window):
 
     def _window_pieces(self, i: int) -> list[_Piece]:
         if i not in self._pieces:
-            window = self.grid.window(i, self._halo, self._align)
+            window = self._windows[i]
             self._pieces[i] = [
                 _Piece(
                     self._owner[part.block],
