@@ -28,8 +28,9 @@ from common import table
 
 BLOCK, MEASUREMENTS, SIDE = 80, 4356, 2048
 
-PAUSE = 0.1
-"""Seconds before each work: threads of a BLAS go on spinning for a while after theirs."""
+PAUSE, WARM = 0.1, 0.05
+"""Seconds before each work, as threads of a BLAS go on spinning for a while after theirs; and of
+the work before it counts, as a core that has been idle is not there at once."""
 
 Work = tuple[float, Callable[[], object]]
 """An amount, in units of 1e9, and what does it."""
@@ -58,15 +59,18 @@ def main() -> None:
 
 
 def measured(works: dict[str, Work], repeats: int) -> dict[str, float]:
-    """Median rate of each, in its amount per second; in turn, after one that does not count."""
+    """Median rate of each, in its amount per second; in turn."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(repeats + 1):
+    for _ in range(repeats):
         for name, (_, work) in works.items():
             time.sleep(PAUSE)
+            begun = time.perf_counter()
+            while time.perf_counter() < begun + WARM:
+                work()
             start = time.perf_counter()
             work()
             seconds[name].append(time.perf_counter() - start)
-    return {name: works[name][0] / float(np.median(s[1:])) for name, s in seconds.items()}
+    return {name: works[name][0] / float(np.median(s)) for name, s in seconds.items()}
 
 
 def product(rng: np.random.Generator) -> Work:

@@ -32,14 +32,20 @@ bit, for the same number of threads. One thread starts no other.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from numpy.typing import NDArray
+
+# Threads of OpenMP that wait are to sleep: spinning, they take the core of the denoiser's threads.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from asyncred._kernels import (
     dense_gradient,
     dense_gradient_rows,
     joseph_adjoint,
     joseph_forward,
+    openmp,
     to_half,
 )
 
@@ -52,6 +58,7 @@ __all__ = [
     "joseph_adjoint",
     "joseph_forward",
     "joseph_forward_numpy",
+    "openmp",
 ]
 
 

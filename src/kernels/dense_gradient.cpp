@@ -1,5 +1,5 @@
 // out = A^T (A x - y) reads A twice if done as two products. Here A passes by once: while the inner
-// products of four rows are taken, the four rows before them, still in cache, are added to out.
+// products of a batch of rows are taken, the batch before it, still in cache, is added to out.
 // Memory is what it costs: rows in half precision take half the time.
 #include "dense_gradient.hpp"
 
@@ -21,16 +21,16 @@ namespace {
 
 using Half = std::uint16_t;
 
-// Four rows a, the four before them p, and the residuals of these.
-template <class Number>
+// Rows a, as many before them p, and the residuals of these.
+template <class Number, int size>
 struct Batch {
-    const Number *a[4];
-    const Number *p[4];
-    float r[4];
+    const Number *a[size];
+    const Number *p[size];
+    float r[size];
 };
 
 // s[l] = <a_l, x>, and out += sum over l of r_l p_l, in one pass. out overlaps nothing.
-VERSIONS void pass(const Batch<float> &batch, const float *__restrict x, std::int64_t n,
+VERSIONS void pass(const Batch<float, 4> &batch, const float *__restrict x, std::int64_t n,
                    float *__restrict out, float *s) {
     const float *a0 = batch.a[0], *a1 = batch.a[1], *a2 = batch.a[2], *a3 = batch.a[3];
     const float *p0 = batch.p[0], *p1 = batch.p[1], *p2 = batch.p[2], *p3 = batch.p[3];
@@ -56,8 +56,8 @@ inline float single(Half half) {
     return bits & 0x8000u ? -0x1p112f * value : 0x1p112f * value;
 }
 
-VERSIONS void pass_any(const Batch<Half> &batch, const float *__restrict x, std::int64_t n,
-                       float *__restrict out, float *s) {
+VERSIONS void pass(const Batch<Half, 4> &batch, const float *__restrict x, std::int64_t n,
+                   float *__restrict out, float *s) {
     for (int l = 0; l < 4; ++l) {
         const Half *a = batch.a[l], *p = batch.p[l];
         const float r = batch.r[l];
@@ -72,58 +72,78 @@ VERSIONS void pass_any(const Batch<Half> &batch, const float *__restrict x, std:
 }
 
 #ifdef WIDE
-WIDE void pass_wide(const Batch<Half> &batch, const float *x, std::int64_t n, float *out,
-                    float *s) {
-    __m512 sums[4] = {};
-    for (std::int64_t k = 0; k < n; k += 16) {
-        const auto inside = static_cast<__mmask16>(n - k < 16 ? (1u << (n - k)) - 1 : 0xffffu);
-        const auto load = [=](const Half *row) __attribute__((always_inline, target("arch=x86-64-v4"))) {
-            return _mm512_maskz_cvtph_ps(inside, _mm256_maskz_loadu_epi16(inside, row + k));
-        };
-        const __m512 x_k = _mm512_maskz_loadu_ps(inside, x + k);
-        __m512 out_k = _mm512_maskz_loadu_ps(inside, out + k);
-        for (int l = 0; l < 4; ++l) {
-            sums[l] = _mm512_fmadd_ps(load(batch.a[l]), x_k, sums[l]);
-            out_k = _mm512_fmadd_ps(_mm512_set1_ps(batch.r[l]), load(batch.p[l]), out_k);
+inline float single(float number) { return number; }
+
+WIDE inline __m512 sixteen(const float *row) { return _mm512_loadu_ps(row); }
+
+WIDE inline __m512 sixteen(const Half *row) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(row));
+    return _mm512_maskz_cvtph_ps(0xffff, halves);  // all; GCC 12 warns of the one without a mask
+}
+
+// A core by itself asks for too little at a time to read as fast as memory is: it is told what
+// comes, so many bytes ahead.
+constexpr std::int64_t kAhead = 1024;
+
+template <class Number>
+WIDE void pass(const Batch<Number, 8> &batch, const float *x, std::int64_t n, float *out, float *s) {
+    constexpr std::int64_t line = 64 / sizeof(Number), ahead = kAhead / sizeof(Number);
+    __m512 sums[8] = {};
+    std::int64_t k = 0;
+    for (; k + 16 <= n; k += 16) {
+        const __m512 x_k = sixteen(x + k);
+        __m512 out_k = sixteen(out + k);
+        for (int l = 0; l < 8; ++l) {
+            if (k % line == 0) _mm_prefetch(batch.a[l] + k + ahead, _MM_HINT_T1);
+            sums[l] = _mm512_fmadd_ps(sixteen(batch.a[l] + k), x_k, sums[l]);
+            const __m512 r = _mm512_set1_ps(batch.r[l]);
+            out_k = _mm512_fmadd_ps(r, sixteen(batch.p[l] + k), out_k);
         }
-        _mm512_mask_storeu_ps(out + k, inside, out_k);
+        _mm512_storeu_ps(out + k, out_k);
     }
-    for (int l = 0; l < 4; ++l) {
+    for (int l = 0; l < 8; ++l) {
         float lanes[16];
         _mm512_storeu_ps(lanes, sums[l]);
         s[l] = std::accumulate(lanes, lanes + 16, 0.0f);
+        for (std::int64_t rest = k; rest < n; ++rest) {
+            s[l] += single(batch.a[l][rest]) * x[rest];
+            out[rest] += batch.r[l] * single(batch.p[l][rest]);
+        }
     }
 }
 #endif
 
-void pass(const Batch<Half> &batch, const float *x, std::int64_t n, float *out, float *s) {
-#ifdef WIDE
-    if (__builtin_cpu_supports("x86-64-v4")) return pass_wide(batch, x, n, out, s);
-#endif
-    pass_any(batch, x, n, out, s);
-}
-
 // out += sum over j in rows[begin..end) of A_j (<A_j, x> - y_j). out overlaps nothing.
-template <class Number>
-void add_rows(const Number *A, const Rows &data, const float *x, const std::int64_t *rows,
-              std::int64_t begin, std::int64_t end, float *out) {
+template <int size, class Number>
+void add_batches(const Number *A, const Rows &data, const float *x, const std::int64_t *rows,
+                 std::int64_t begin, std::int64_t end, float *out) {
     const std::int64_t n = data.n;
-    Batch<Number> batch = {};
-    float s[4], y[4];
-    for (std::int64_t first = begin; first < end; first += 4) {
-        for (int l = 0; l < 4; ++l) {
+    Batch<Number, size> batch = {};
+    float s[size], y[size];
+    for (std::int64_t first = begin; first < end; first += size) {
+        for (int l = 0; l < size; ++l) {
             // The last batch is filled up with its last row, which then counts for nothing.
             const std::int64_t index = std::min(first + l, end - 1);
             const std::int64_t j = rows ? rows[index] : index;
             batch.a[l] = A + j * n;
             y[l] = data.y[j];
         }
-        if (first == begin) std::copy(batch.a, batch.a + 4, batch.p);
+        if (first == begin) std::copy(batch.a, batch.a + size, batch.p);
         pass(batch, x, n, out, s);
-        for (int l = 0; l < 4; ++l) batch.r[l] = first + l < end ? s[l] - y[l] : 0;
-        std::copy(batch.a, batch.a + 4, batch.p);
+        for (int l = 0; l < size; ++l) batch.r[l] = first + l < end ? s[l] - y[l] : 0;
+        std::copy(batch.a, batch.a + size, batch.p);
     }
-    if (begin < end) pass(batch, x, n, out, s);  // what the last four rows add
+    if (begin < end) pass(batch, x, n, out, s);  // what the last batch adds
+}
+
+template <class Number>
+void add_rows(const Number *A, const Rows &data, const float *x, const std::int64_t *rows,
+              std::int64_t begin, std::int64_t end, float *out) {
+#ifdef WIDE
+    if (__builtin_cpu_supports("x86-64-v4"))
+        return add_batches<8>(A, data, x, rows, begin, end, out);
+#endif
+    add_batches<4>(A, data, x, rows, begin, end, out);
 }
 
 // Rounded to nearest even. Below the smallest normal number a sum with 1/2 rounds to the right bits.

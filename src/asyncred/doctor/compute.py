@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from asyncred._kernels import openmp
 from asyncred.data import model_path
 from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
 from asyncred.doctor.findings import Finding, Part, alike, where
-from asyncred.kernels import dense_gradient, dense_gradient_numpy
+from asyncred.kernels import dense_gradient, dense_gradient_numpy, openmp
 from asyncred.placement import Placement
 from asyncred.provider import CPU, Provider, find_provider
 
