@@ -22,10 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import simpy
 
+from asyncred.budget import CLAIM, claim_size
 from scaling_terms import Layout, Network, Outcome, Work
-
-CLAIM = 32
-"""Updates that a rank claims at once at most, if it owns no more blocks (``reconstruct.CLAIM``)."""
 
 ANNOUNCED_TO = 16
 """``asyncred.shared.counters._ANNOUNCED_TO``."""
@@ -85,7 +83,7 @@ class AsyncModel:
             [(self._queues[k], t) for k, t in zip(owners, transit, strict=True) if k >= 0]
             for owners in layout.far_owners().tolist()
         ]
-        self._taken = 0
+        self._taken, self._taken_by = 0, [0] * layout.ranks
         self._draws = _draws(work.jitter, rng)
         self._every = math.ceil(layout.ranks / ANNOUNCED_TO)
         self._out = Outcome(np.zeros(layout.ranks, np.int64))
@@ -148,8 +146,13 @@ class AsyncModel:
         """``Counters.claim``: two round trips to rank 0."""
         most, start = max(CLAIM, self._layout.blocks), self._env.now
         yield self._env.timeout(self._round_trip(k))
-        left = self._budget - self._taken
-        chunk = max(1, min(most, left // (2 * self._layout.ranks)))
+        chunk = claim_size(
+            self._budget - self._taken,
+            taken=self._taken,
+            mine=self._taken_by[k],
+            ranks=self._layout.ranks,
+            most=most,
+        )
         yield self._env.timeout(self._round_trip(k))
         left = self._budget - self._taken
         if 0 < left <= chunk:
@@ -157,7 +160,9 @@ class AsyncModel:
         self._taken += chunk
         self._out.claims += 1
         self._out.claiming += self._env.now - start
-        return max(0, min(chunk, left))
+        got = max(0, min(chunk, left))
+        self._taken_by[k] += got
+        return got
 
     def _round_trip(self, k: int) -> float:
         if k // self._layout.per_host == 0:

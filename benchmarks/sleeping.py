@@ -20,11 +20,11 @@ import numpy as np
 from mpi4py import MPI
 
 from asyncred.async_red import async_red
+from asyncred.budget import CLAIM
 from asyncred.collective import idle
 from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
 from asyncred.placement import place, spans_hosts
-from asyncred.reconstruct import CLAIM
 from asyncred.sampling import EpochOrder, FullBatch
 from asyncred.shared import Counters, ProgressThread, SharedImage
 from asyncred.stepsize import FixedStep

@@ -10,7 +10,7 @@ MATHEMATICS = (
     "operators.rotation_axis operators.superresolution sampling stepsize metrics flaws metadata "
     "receptive receptive_rules "
     "provider denoiser derivative jacobian bound data images appraise red proximal "
-    "values solver serial_red total_variation momentum draft continuation guard"
+    "values budget solver serial_red total_variation momentum draft continuation guard"
 )
 
 PROGRAM = """

@@ -11,11 +11,9 @@ import pytest
 import simpy
 
 from asyncred.grid import BlockGrid
-from asyncred.reconstruct import CLAIM
 from asyncred.shared import counters
 from launch import mpirun
 from scaling_model import ANNOUNCED_TO, AsyncModel, Queue, sync_outcome
-from scaling_model import CLAIM as CLAIM_OF_MODEL
 from scaling_terms import Layout, Network, Work, ideal_rate
 
 AT_ONCE = Network(latency=0.0)
@@ -32,8 +30,7 @@ def rounds(layout, work, network, *, count, slow=None):
     return sync_outcome(layout, work, network, rounds=count, rng=rng, slow=slow)
 
 
-def test_it_claims_and_announces_as_the_program_does():
-    assert CLAIM_OF_MODEL == CLAIM
+def test_it_announces_as_the_program_does():
     assert ANNOUNCED_TO == counters._ANNOUNCED_TO
 
 
@@ -87,13 +84,14 @@ def test_a_barrier_costs_three_times_its_steps():
     assert rounds(Layout(8), Work(0.02), network, count=10).seconds == pytest.approx(10 * 0.029)
 
 
-def test_a_straggler_costs_the_others_nothing_but_its_own_updates():
+@pytest.mark.parametrize(("updates", "kept"), [(20, 0.75), (120, 0.95), (5000, 0.99)])
+def test_a_straggler_costs_the_others_nothing_but_its_own_updates(updates, kept):
     layout, work, slow = Layout(8), Work(0.02), {3: 10.0}
-    found = run(layout, work, AT_ONCE, updates=40_000, slow=slow)
+    found = run(layout, work, AT_ONCE, updates=8 * updates, slow=slow)
     assert ideal_rate(layout, work, slow) == pytest.approx(7.1 / 0.02)
-    assert found.rate == pytest.approx(ideal_rate(layout, work, slow), rel=0.07)  # the end
+    assert kept * 7.1 / 0.02 <= found.rate <= 7.1 / 0.02
     others = np.delete(found.per_rank, 3)
-    assert found.per_rank[3] == pytest.approx(others.mean() / 10, rel=0.1)
+    assert found.per_rank[3] == pytest.approx(others.mean() / 10, abs=1 + 0.02 * updates / 10)
 
 
 def test_a_saturated_counter_gives_its_service_rate():

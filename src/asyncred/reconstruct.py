@@ -12,6 +12,7 @@ import numpy as np
 from mpi4py import MPI
 
 from asyncred.async_red import async_red
+from asyncred.budget import CLAIM
 from asyncred.draft import Drafts
 from asyncred.grid import region_shape
 from asyncred.guard import Guard
@@ -43,8 +44,6 @@ ALGORITHMS: Mapping[str, Callable[..., None]] = {
     "bc": bc_red,
     "gm": gm_red,
 }
-CLAIM = 32
-"""Updates of the budget that a rank may claim at once, at least."""
 
 
 @dataclass(frozen=True)

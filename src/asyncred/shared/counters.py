@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from asyncred.budget import claim_size
 from asyncred.shared.window import NOTHING, Window
 
 _ANNOUNCED_TO = 16
@@ -31,6 +32,8 @@ class Counters(Window):
         self._n_sums = sums
         self._every = math.ceil(comm.size / _ANNOUNCED_TO)
         self._updates = 0
+        self._taken = 0
+        self._taken_before: int | None = None
         self._announced = np.zeros(1)
         self.ready()
 
@@ -73,22 +76,34 @@ class Counters(Window):
     def claim(self, budget: int, most: int) -> int:
         """Take some of the ``budget`` updates of the whole run, ``most`` at a time; 0 if none left.
 
-        The total is exact, at the cost of two round trips to rank 0 per claim. Towards the end the
-        claims shrink, so that nobody is left with much to do.
+        The total is exact, at the cost of two round trips to rank 0 per claim.
         """
         taken = int(self._get(0, self._CLAIMED, 1)[0])
-        chunk = max(1, min(most, (budget - taken) // (2 * self.comm.size)))
+        chunk = claim_size(
+            budget - taken,
+            taken=taken - (self._taken_before or 0),
+            mine=self._taken,
+            ranks=self.comm.size,
+            most=most,
+        )
         wanted, before = np.array([float(chunk)]), np.zeros(1)
         self.win.Fetch_and_op(wanted, before, 0, self._CLAIMED, MPI.SUM)
         self.win.Flush(0)
-        return max(0, min(chunk, budget - int(before[0])))
+        got = max(0, min(chunk, budget - int(before[0])))
+        self._taken += got
+        return got
 
     def settle(self, claimed: int) -> None:
-        """Set how many updates are claimed, between two parts of a run. Collective."""
+        """Set how many updates are claimed, between two parts of a run. Collective.
+
+        The first time these are the updates before the run.
+        """
         self.comm.Barrier()
         if self.comm.rank == 0:
             self._replace(np.array([float(claimed)]), 0, self._CLAIMED)
             self.win.Flush(0)
+        if self._taken_before is None:
+            self._taken_before = claimed
         self.comm.Barrier()
 
     def raise_stop(self, reason: int) -> None:
