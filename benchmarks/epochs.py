@@ -38,6 +38,7 @@ DEMO = [
     ("proximal", 2, ()),
     ("proximal", 4, ()),
     ("proximal, --steal on", 4, ("--steal", "on")),
+    ("proximal, --steal on, one rank 10x slower", 4, ("--steal", "on", "--slow", "3:10")),
 ]
 KIND = [
     ("the paper's gradient", 2, ("--update", "gradient")),

@@ -55,7 +55,8 @@ class Board:
         self.counts = dict(updates)
 
     def look(self):
-        return np.array([-1 if i in self.taken else self.counts[i] for i in self.blocks])
+        updates = np.array([self.counts[i] for i in self.blocks])
+        return updates, np.array([i not in self.taken for i in self.blocks])
 
     def claim(self, i, updates):
         assert i not in self.taken and self.counts[i] == updates
@@ -76,7 +77,7 @@ def test_the_least_updated_free_block_is_taken():
     order = LeastUpdated(board, own=[3], seed=[0])
     i = order.next()
     assert i in (5, 13) and board.taken == {8, i}
-    assert order.next() == 18 - i
+    assert LeastUpdated(board, own=[3], seed=[0]).next() == 18 - i
     order.done(i)
     assert board.counts[i] == 3 and order.next() == i
 
@@ -88,6 +89,21 @@ def test_of_equals_an_own_block_is_taken_else_any():
     assert {first(seed, own=[5]) for seed in range(20)} == {5}
     assert {first(seed, own=[5, 13]) for seed in range(20)} == {5, 13}
     assert {first(seed, own=[]) for seed in range(50)} == set(BLOCKS)
+
+
+def test_a_slow_rank_takes_a_block_that_is_ahead():
+    """The others made 10 updates of the four blocks during its last one: 2.5 of each."""
+    board = Board({3: 5, 5: 6, 8: 7, 13: 9})
+    order = LeastUpdated(board, own=[3, 5], seed=[0])
+    assert order.next() == 3
+    board.counts = {3: 5, 5: 10, 8: 11, 13: 11}
+    order.done(3)
+    assert order.next() == 3  # none is within 2.5 of it
+    board.counts = {3: 9, 5: 12, 8: 12, 13: 13}
+    order.done(3)
+    assert order.next() == 5
+    order.done(5)
+    assert order.next() == 3  # no others meanwhile
 
 
 def test_a_lost_claim_is_followed_by_another():

@@ -80,8 +80,8 @@ class Board(Protocol):
 
     blocks: list[int]
 
-    def look(self) -> NDArray[np.int64]:
-        """How often each of ``blocks`` was updated, -1 where it is claimed."""
+    def look(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """How often each of ``blocks`` was updated, and whether it is free."""
         ...
 
     def claim(self, i: int, updates: int) -> bool:
@@ -96,6 +96,9 @@ class Board(Protocol):
 class LeastUpdated:
     """The least-updated block of the board that is free; of several an own one, then any.
 
+    A rank during whose last update the others made several of every block takes one that is as far
+    ahead, as it will keep it for as long: else it would always hold the block that needs it most.
+
     ``next`` claims the block and ``done`` gives it back: no two ranks work on one block. A rank
     holds one at most, so where there are as many blocks as ranks, one is always free. ``done``
     choices were made before.
@@ -108,22 +111,28 @@ class LeastUpdated:
     ) -> None:
         self._board, self._seed, self._n = board, list(seed), done
         self._own = np.isin(board.blocks, list(own))
+        self._seen: int | None = None
 
     def next(self) -> int:
         """Claim a block."""
         rng = np.random.default_rng([*self._seed, self._n])
         self._n += 1
         while True:
-            updates = self._board.look()
-            free = updates[updates >= 0]
-            if free.size == 0:
+            updates, free = self._board.look()
+            if not free.any():
                 continue  # blocks changed hands while they were looked at
-            least = np.flatnonzero(updates == free.min())
-            own = least[self._own[least]]
-            place = int(rng.choice(own if own.size else least))
+            near = free & (updates <= updates[free].min() + self._meanwhile(updates))
+            best = np.flatnonzero(near & (updates == updates[near].max()))
+            own = best[self._own[best]]
+            place = int(rng.choice(own if own.size else best))
             i = self._board.blocks[place]
             if self._board.claim(i, int(updates[place])):
+                self._seen = int(updates.sum())
                 return i
+
+    def _meanwhile(self, updates: NDArray[np.int64]) -> float:
+        """Updates of a block, on average, by others since this rank claimed its last one."""
+        return 0.0 if self._seen is None else (updates.sum() - self._seen - 1) / updates.size
 
     def done(self, i: int) -> None:
         """Give the block back, with one more update."""

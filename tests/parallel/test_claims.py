@@ -44,7 +44,7 @@ def test_never_two_ranks_on_a_block(comm):
         assert total.sum() == turns * comm.size
         assert [seen[i][1] for i in range(BLOCKS)] == total.tolist()
         expected = [before[i] + n for i, n in enumerate(total)]
-        assert claims.look().tolist() == expected
+        assert claims.look()[0].tolist() == expected
         assert [claims.updates(i) for i in range(BLOCKS)] == expected
         comm.Barrier()
 
@@ -53,12 +53,15 @@ def test_a_block_is_claimed_as_it_was_seen_or_not_at_all(comm):
     with Claims(comm, dict.fromkeys(range(BLOCKS), 4)) as claims:
         got = comm.allgather(claims.claim(2, 4))
         assert sum(got) == 1
-        assert claims.look().tolist() == [4, 4, -1, 4, 4, 4] and claims.updates(2) == 4
+        updates, free = claims.look()
+        assert (updates == 4).all() and np.flatnonzero(~free).tolist() == [2]
+        assert claims.updates(2) == 4
         comm.Barrier()
         if got[comm.rank]:
             claims.done(2)
         comm.Barrier()
-        assert claims.look().tolist() == [4, 4, 5, 4, 4, 4]
+        updates, free = claims.look()
+        assert updates.tolist() == [4, 4, 5, 4, 4, 4] and free.all()
         assert not claims.claim(2, 4)
         comm.Barrier()
 

@@ -33,10 +33,10 @@ class Claims(Window):
             words[: len(self.blocks)] = [2 * updates[i] for i in self.blocks]
         self.ready()
 
-    def look(self) -> NDArray[np.int64]:
-        """How often each of ``blocks`` was updated, -1 where it is claimed."""
+    def look(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """How often each of ``blocks`` was updated, and whether it is free."""
         words = self._words(0, len(self.blocks))
-        return np.where(words % 2 == 0, words // 2, -1)
+        return words // 2, words % 2 == 0
 
     def updates(self, i: int) -> int:
         """How often block i was updated, claimed or not."""
