@@ -323,10 +323,11 @@ def test_modules_are_loaded_before_the_program_is_sought(cluster, problem, tmp_p
 
 
 def test_a_preempted_job_goes_on_later(cluster, problem, uncut, tmp_path):
-    """A job of the partition main wants the whole node."""
-    node = ("--ntasks=2", "--nodelist=n2", "--exclusive")
+    """A job of the partition main wants the whole node, while the other one is in its loop."""
+    node, epochs = ("--ntasks=2", "--nodelist=n2", "--exclusive"), 20 * EPOCHS
+    flags = (*TV, "--epochs", str(epochs))
     job = cluster.submit(
-        "preemptible.sbatch", problem, "-o", "r.h5", *RUN, cwd=tmp_path, options=node
+        "preemptible.sbatch", problem, "-o", "r.h5", *flags, cwd=tmp_path, options=node
     )
     cluster.until(lambda: cluster.iterating(job))
     asked = ["sbatch", "--parsable", "--nodelist=n2", "--exclusive", "--output=/dev/null"]
@@ -335,7 +336,7 @@ def test_a_preempted_job_goes_on_later(cluster, problem, uncut, tmp_path):
     found = cluster.wait(job)
     assert (found["JobState"], found["Restarts"]) == ("COMPLETED", "1"), cluster.log(job)
     assert "stopped by signal" in cluster.log(job)
-    complete(tmp_path / "r.h5", uncut)
+    complete(tmp_path / "r.h5", uncut, BLOCKS * epochs)
 
 
 @two_nodes
