@@ -1,5 +1,11 @@
 """The native kernels against the same formula in float64 numpy."""
 
+import ctypes
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -148,3 +154,42 @@ def test_half_precision(m, n, threads):
     rows = np.random.default_rng(1).integers(m, size=5)
     dense_gradient_rows(half.view(np.uint16), x, y, rows, m / 5, out, threads)
     assert close(out, dense_gradient_rows_numpy(*float64(half, x, y), rows, m / 5))
+
+
+KERNELS = Path(__file__).parents[1] / "src" / "kernels"
+NARROW = """
+#include "dense_gradient.hpp"
+extern "C" void gradient(const asyncred::Rows *data, const float *x, float *out, int threads) {
+    asyncred::dense_gradient(*data, x, nullptr, data->m, 1, out, threads);
+}
+"""
+
+
+class Rows(ctypes.Structure):
+    """``Rows`` of dense_gradient.hpp."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("A", "half", "y")]
+    _fields_ += [(name, ctypes.c_int64) for name in ("m", "n")]
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """The data gradient as it is built for processors without AVX-512."""
+    folder = tmp_path_factory.mktemp("narrow")
+    (folder / "narrow.cpp").write_text(NARROW)
+    compiler = shlex.split(os.environ.get("CXX", "c++"))
+    flags = ("-std=c++17", "-O2", "-fPIC", "-shared", "-DASYNCRED_NARROW", "-I", KERNELS)
+    sources, library = (folder / "narrow.cpp", KERNELS / "dense_gradient.cpp"), folder / "narrow.so"
+    subprocess.run([*compiler, *flags, *sources, "-o", library], check=True, timeout=120)
+    return ctypes.CDLL(str(library)).gradient
+
+
+@pytest.mark.parametrize("kind", ["single", "half"])
+@pytest.mark.parametrize(("m", "n"), SHAPES)
+def test_processors_without_avx512(narrow, m, n, kind):
+    A, x, y, out = problem(m, n)
+    A = A.astype("f2") if kind == "half" else A
+    places = (None, A.ctypes.data) if kind == "half" else (A.ctypes.data, None)
+    data = Rows(*places, y.ctypes.data, m, n)
+    narrow(ctypes.byref(data), ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(out.ctypes.data), 2)
+    assert close(out, dense_gradient_numpy(*float64(A, x, y)))
