@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from mpi4py import MPI
 
+from asyncred.budget import claim_size
 from asyncred.shared import Counters
 
 
@@ -48,14 +49,15 @@ class AsyncStop:
         self._done = done
         self._deadline = time.monotonic() + seconds
         self._signalled = signalled
-        self._claimed = 0
+        self._claimed = self._mine = 0
         self.reason: Reason | None = None
 
     def __call__(self) -> bool:
         """True when this rank is to make no further update; ``reason`` then says why."""
         self.reason = self._early()
         if self.reason is None and self._claimed == 0:
-            self._claimed = self._counters.claim(self._updates, self._most)
+            self._claimed = self._counters.claim(self._updates, self._size)
+            self._mine += self._claimed
             if self._claimed == 0:
                 self.reason = Reason.BUDGET
         self._claimed -= 1
@@ -65,6 +67,15 @@ class AsyncStop:
         """Go on, to another budget. Collective: every rank has stopped for want of budget."""
         self._counters.settle(max(self._updates, self._done))
         self._updates, self._claimed, self.reason = updates, 0, None
+
+    def _size(self, taken: int) -> int:
+        return claim_size(
+            self._updates - taken,
+            taken=taken - self._done,
+            mine=self._mine,
+            ranks=self._counters.comm.size,
+            most=self._most,
+        )
 
     def _early(self) -> Reason | None:
         if self._signalled():

@@ -97,11 +97,11 @@ def test_claims_add_up_to_the_budget(comm):
     budget = 1003
     with Counters(comm, sums=1) as counters:
         claimed = 0
-        while mine := counters.claim(budget, most=7):
+        while mine := counters.claim(budget, lambda taken: 7):
             assert 1 <= mine <= 7
             claimed += mine
         assert comm.allreduce(claimed) == budget
-        assert counters.claim(budget, most=7) == 0
+        assert counters.claim(budget, lambda taken: 7) == 0
 
 
 def test_sums_and_stop_reach_everybody(comm):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from asyncred.budget import claim_size
 from asyncred.shared.window import NOTHING, Window
 
 _ANNOUNCED_TO = 16
@@ -32,8 +32,6 @@ class Counters(Window):
         self._n_sums = sums
         self._every = math.ceil(comm.size / _ANNOUNCED_TO)
         self._updates = 0
-        self._taken = 0
-        self._taken_before: int | None = None
         self._announced = np.zeros(1)
         self.ready()
 
@@ -73,37 +71,24 @@ class Counters(Window):
         self.win.Flush_all()
         return found
 
-    def claim(self, budget: int, most: int) -> int:
-        """Take some of the ``budget`` updates of the whole run, ``most`` at a time; 0 if none left.
+    def claim(self, budget: int, size: Callable[[int], int]) -> int:
+        """Take some of the ``budget`` updates of the whole run; how many, 0 if none was left.
 
-        The total is exact, at the cost of two round trips to rank 0 per claim.
+        ``size`` says how many to ask for, at least 1, after so many were taken by all. The total is
+        exact, at the cost of two round trips to rank 0 per claim.
         """
-        taken = int(self._get(0, self._CLAIMED, 1)[0])
-        chunk = claim_size(
-            budget - taken,
-            taken=taken - (self._taken_before or 0),
-            mine=self._taken,
-            ranks=self.comm.size,
-            most=most,
-        )
+        chunk = size(int(self._get(0, self._CLAIMED, 1)[0]))
         wanted, before = np.array([float(chunk)]), np.zeros(1)
         self.win.Fetch_and_op(wanted, before, 0, self._CLAIMED, MPI.SUM)
         self.win.Flush(0)
-        got = max(0, min(chunk, budget - int(before[0])))
-        self._taken += got
-        return got
+        return max(0, min(chunk, budget - int(before[0])))
 
     def settle(self, claimed: int) -> None:
-        """Set how many updates are claimed, between two parts of a run. Collective.
-
-        The first time these are the updates before the run.
-        """
+        """Set how many updates are claimed, between two parts of a run. Collective."""
         self.comm.Barrier()
         if self.comm.rank == 0:
             self._replace(np.array([float(claimed)]), 0, self._CLAIMED)
             self.win.Flush(0)
-        if self._taken_before is None:
-            self._taken_before = claimed
         self.comm.Barrier()
 
     def raise_stop(self, reason: int) -> None:
