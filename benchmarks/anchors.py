@@ -34,9 +34,9 @@ from pathlib import Path
 import numpy as np
 
 from anchors_alone import DISTANCE, THREADS, Goal, Sample
+from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from asyncred.plan import sha256
-from asyncred.result import read_result
+from asyncred.runtime.plan import sha256
 from common import ASYNCRED as COMMAND
 from common import mpirun, simulate, star_of, table, timed
 

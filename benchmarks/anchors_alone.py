@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.data import model_path
-from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.shipped import model_path
+from asyncred.files.problem import BlockRandomData, read_problem
+from asyncred.files.result import Result, read_result
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.metrics import snr
 from asyncred.operators import BlockRandom, Image
-from asyncred.problem import BlockRandomData, read_problem
-from asyncred.red import RedOperator
-from asyncred.result import Result, read_result
+from asyncred.red.operator import RedOperator
 
 THREADS = 2
 DENOISER = "fast-s5"

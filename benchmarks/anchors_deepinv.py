@@ -19,8 +19,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from anchors_alone import DENOISER, THREADS, Case
-from asyncred.data import model_path
-from asyncred.denoiser import Denoiser
+from asyncred.denoisers.onnx import Denoiser
+from asyncred.denoisers.shipped import model_path
 from asyncred.grid import BlockGrid
 from asyncred.operators import Image
 

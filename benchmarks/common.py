@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.result import Result, read_result
+from asyncred.files.result import Result, read_result
 
 # Open MPI asks for these as root, or with more ranks than cores.
 ENVIRONMENT = {

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.result import Result
+from asyncred.files.result import Result
 from common import call, mpirun, reconstruct, simulate
 from scaling_terms import Network, Work
 

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.data import model_names
-from asyncred.denoiser import OnnxDenoiser
-from asyncred.denoisers import find_model
+from asyncred.denoisers.onnx import OnnxDenoiser
+from asyncred.denoisers.shipped import find_model, model_names
 from asyncred.metrics import snr
 from common import rate, reconstruct, simulate, table
 

@@ -21,8 +21,8 @@ import numpy as np
 
 import h5py
 
+from asyncred.files.result import Result
 from asyncred.metrics import snr
-from asyncred.result import Result
 from common import apart, reconstruct, simulate, star_of, table
 
 DISTANCE = 2e-3

@@ -22,9 +22,9 @@ import numpy as np
 
 import h5py
 
-from asyncred.checkpoint import previous
+from asyncred.files.checkpoint import previous
+from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from asyncred.result import read_result
 from common import ASYNCRED, ENVIRONMENT, mpirun, simulate, table
 
 RANKS = 4

@@ -12,9 +12,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from asyncred.files.result import Result
 from asyncred.grid import BlockGrid
 from asyncred.metrics import seam_ratio, snr
-from asyncred.result import Result
 from common import apart, rate, reconstruct, simulate, table
 
 RUNS = [

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.result import read_result
+from asyncred.files.result import read_result
 from common import peak_of, simulate, table
 
 BLOCK, BLOCKS = 120, 16

@@ -18,7 +18,7 @@ import numpy as np
 
 from common import call, mpirun, rate, reconstruct, simulate, table
 
-FOLDER = Path(__file__).resolve().parents[1] / "tests" / "hosts"
+FOLDER = Path(__file__).resolve().parents[1] / "tests" / "support" / "hosts"
 HOSTS = FOLDER / "hosts.sh"
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from asyncred.appraise import gflop_per_pixel
-from asyncred.denoiser import OnnxDenoiser
-from asyncred.denoisers import find_model
-from asyncred.kernels import dense_gradient
+from asyncred.denoisers.appraise import gflop_per_pixel
+from asyncred.denoisers.onnx import OnnxDenoiser
+from asyncred.denoisers.shipped import find_model
 from asyncred.operators.block_random import draw_matrix
+from asyncred.operators.kernels import dense_gradient
 from common import table
 
 BLOCK, MEASUREMENTS, SIDE = 80, 4356, 2048

@@ -18,9 +18,9 @@ import numpy as np
 
 from mpi4py import MPI
 
-from asyncred.collective import idle
-from asyncred.doctor.compute import denoiser
-from asyncred.doctor.latency import image_that_takes
+from asyncred.commands.doctor.compute import denoiser
+from asyncred.commands.doctor.latency import image_that_takes
+from asyncred.runtime.collective import idle
 from asyncred.shared import Counters, ProgressThread
 from asyncred.shared.window import NOTHING, Window
 

@@ -1,6 +1,6 @@
 """N ranks of Async-RED or Sync-RED as a discrete-event model: updates per second, and who waits.
 
-The ranks own equal runs of the blocks of a square image, as ``asyncred.placement`` deals them out.
+The ranks own equal runs of the blocks of a square image, as ``runtime.placement`` deals them out.
 An update is one process step: wait for the halo asked for before, ask for the next, compute. What
 other hosts send passes the target's queue, first come, first served; within a host it costs what
 the rank's own memory does, and is in the time of an update. Seconds and bytes throughout.
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import simpy
 
-from asyncred.budget import CLAIM, claim_size
+from asyncred.runtime.budget import CLAIM, claim_size
 from scaling_terms import Layout, Network, Outcome, Work
 
 ANNOUNCED_TO = 16

@@ -19,8 +19,8 @@ import numpy as np
 
 import h5py
 
+from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from asyncred.result import read_result
 from common import ASYNCRED, apart, mpirun, photograph, simulate, table, timed
 
 NAMES, WAYS = ("camera", "coffee", "chelsea", "astronaut"), 3

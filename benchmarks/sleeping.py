@@ -19,16 +19,16 @@ import numpy as np
 
 from mpi4py import MPI
 
-from asyncred.async_red import async_red
-from asyncred.budget import CLAIM
-from asyncred.collective import idle
 from asyncred.grid import BlockGrid, BlockWindows
-from asyncred.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
-from asyncred.placement import place, spans_hosts
-from asyncred.sampling import EpochOrder, FullBatch
+from asyncred.red.async_red import async_red
+from asyncred.red.sampling import EpochOrder, FullBatch
+from asyncred.red.stepsize import FixedStep
+from asyncred.runtime.budget import CLAIM
+from asyncred.runtime.collective import idle
+from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
+from asyncred.runtime.placement import place, spans_hosts
+from asyncred.runtime.stopping import AsyncStop
 from asyncred.shared import Counters, ProgressThread, SharedImage
-from asyncred.stepsize import FixedStep
-from asyncred.stopping import AsyncStop
 
 SIDE, HALO = 80, 7
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.result import Result
+from asyncred.files.result import Result
 from common import mpirun, rate, reconstruct, simulate, table
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 import h5py
 
-from asyncred.result import read_result
+from asyncred.files.result import read_result
 from common import ASYNCRED, ENVIRONMENT, call, mpirun, simulate, table
 
 RANKS = 4

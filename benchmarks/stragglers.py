@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
+from asyncred.files.result import Result
 from asyncred.metrics import snr
-from asyncred.result import Result
 from common import rate, reconstruct, simulate, table
 
 RANKS = 4

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from asyncred.files.result import Result
 from asyncred.metrics import snr
-from asyncred.result import Result
 from common import apart, head_slice, rate, reconstruct, simulate, table
 
 METHODS = [

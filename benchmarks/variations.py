@@ -18,9 +18,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from asyncred.data import model_path
+from asyncred.denoisers.shipped import model_path
+from asyncred.files.result import Result
 from asyncred.metrics import snr
-from asyncred.result import Result
 from common import apart, photograph, reconstruct, simulate, star_of, table
 
 CASES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {

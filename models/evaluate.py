@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import images
-from asyncred.appraise import gflop_per_pixel
-from asyncred.bound import certified_bound
-from asyncred.denoiser import DenoiserModel, OnnxDenoiser, inspect_denoiser
-from asyncred.jacobian import DenoiserJacobian
-from asyncred.problem import read_problem
-from asyncred.red import RedOperator
-from asyncred.sampling import EpochOrder, FullBatch
-from asyncred.serial_red import LocalImage, gm_red
-from asyncred.simulate.cs import simulate_demo
-from asyncred.solver import Silent
-from asyncred.stepsize import AdaptiveStep
+from asyncred.commands.simulate.cs import simulate_demo
+from asyncred.denoisers.appraise import gflop_per_pixel
+from asyncred.denoisers.bound import certified_bound
+from asyncred.denoisers.jacobian import DenoiserJacobian
+from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser, inspect_denoiser
+from asyncred.files.problem import read_problem
+from asyncred.red.operator import RedOperator
+from asyncred.red.sampling import EpochOrder, FullBatch
+from asyncred.red.serial_red import LocalImage, gm_red
+from asyncred.red.solver import Silent
+from asyncred.red.stepsize import AdaptiveStep
 from photographs import listed
 
 HERE = Path(__file__).resolve().parent

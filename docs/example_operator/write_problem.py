@@ -6,7 +6,7 @@ import numpy as np
 
 import h5py
 
-from asyncred.images import load_image
+from asyncred.files.pictures import load_image
 
 GROUPS, LENGTH = 64, 24
 

@@ -1,5 +1,5 @@
 """``python -m asyncred``: the same as the command ``asyncred``."""
 
-from asyncred.cli import main
+from asyncred.commands.cli import main
 
 main()

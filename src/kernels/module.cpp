@@ -1,4 +1,4 @@
-// asyncred._kernels: the native kernels as Python sees them. Every array is checked here.
+// asyncred.operators._kernels: the native kernels as Python sees them. Every array is checked here.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 

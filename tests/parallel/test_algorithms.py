@@ -6,20 +6,20 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from asyncred.async_red import async_red
-from asyncred.denoiser import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser
 from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.operators import BlockRandom
 from asyncred.operators.block_random import draw_matrix
-from asyncred.placement import owners
-from asyncred.red import RedOperator
-from asyncred.sampling import EpochOrder, FullBatch, LeastUpdated, RandomRows, UniformOrder
-from asyncred.serial_red import LocalImage, bc_red, gm_red
+from asyncred.red.async_red import async_red
+from asyncred.red.operator import RedOperator
+from asyncred.red.sampling import EpochOrder, FullBatch, LeastUpdated, RandomRows, UniformOrder
+from asyncred.red.serial_red import LocalImage, bc_red, gm_red
+from asyncred.red.solver import AfterUpdates, Silent
+from asyncred.red.stepsize import FixedStep
+from asyncred.red.sync_red import sync_red
+from asyncred.runtime.placement import owners
+from asyncred.runtime.stopping import AsyncStop, SyncStop
 from asyncred.shared import Claims, Counters, NodeArrays, SharedImage
-from asyncred.solver import AfterUpdates, Silent
-from asyncred.stepsize import FixedStep
-from asyncred.stopping import AsyncStop, SyncStop
-from asyncred.sync_red import sync_red
 from networks import smoothing
 
 GRID = BlockGrid((30, 44), (10, 12))  # 12 blocks, ragged at the right

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from asyncred.placement import neighbours, owners, place
-from asyncred.sampling import LeastUpdated
+from asyncred.red.sampling import LeastUpdated
+from asyncred.runtime.placement import neighbours, owners, place
 from asyncred.shared import Claims, NodeArrays, check_room
 
 BLOCKS = 6

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from asyncred.collective import gather_blocks, on_all, on_root
-from asyncred.config import InputError
+from asyncred.errors import InputError
 from asyncred.grid import BlockGrid
-from asyncred.placement import owners, place, spans_hosts
+from asyncred.runtime.collective import gather_blocks, on_all, on_root
+from asyncred.runtime.placement import owners, place, spans_hosts
 
 
 def fail(message):

@@ -8,7 +8,7 @@ import pytest
 from mpi4py import MPI
 
 from asyncred.grid import BlockGrid, BlockWindows
-from asyncred.placement import owners
+from asyncred.runtime.placement import owners
 from asyncred.shared import Counters, ProgressThread, SharedImage
 
 GRID = BlockGrid((37, 50), (8, 12))

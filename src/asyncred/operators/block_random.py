@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncred.kernels import dense_gradient, dense_gradient_rows
+from asyncred.operators.kernels import dense_gradient, dense_gradient_rows
 from asyncred.operators.local import LocalModel
-from asyncred.stepsize import largest_eigenvalue
+from asyncred.operators.spectrum import largest_eigenvalue
 
 Array = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from asyncred.grid import BlockGrid, Region, region_shape
-from asyncred.kernels import joseph_adjoint, joseph_forward
+from asyncred.operators.kernels import joseph_adjoint, joseph_forward
 from asyncred.operators.protocols import Footprint, Image, Rows
 
 Array = NDArray[np.float32]

@@ -1,0 +1,89 @@
+"""``asyncred check``: whether a problem is valid, and what a job will need before it is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from asyncred.commands.forecast import Job, forecast, largest_window
+from asyncred.commands.models import level
+from asyncred.denoisers.onnx import EXACT, halo_error
+from asyncred.denoisers.shipped import find_model
+from asyncred.files.problem import Asked, CoupledData, Problem, read_problem
+from asyncred.operators.contract import dot_test
+from asyncred.runtime.placement import owners
+from asyncred.runtime.plan import truth_blocks
+
+
+def describe(
+    path: Path,
+    asked: Asked,
+    *,
+    denoiser: str,
+    sigma: float | None = None,
+    per_node: int | None = None,
+    minibatch: int | None = None,
+) -> str:
+    """Validate a problem for a number of ranks, ``per_node`` of them on a node (all).
+
+    Its blocks, halo, memory and time, as tried here. Raises ValueError.
+    """
+    problem, ranks = read_problem(path, asked), asked.ranks
+    grid, model = problem.grid, find_model(denoiser, sigma=sigma)
+    if ranks > len(grid):
+        raise ValueError(f"{path}: {len(grid)} blocks for {ranks} ranks, expected at most as many")
+    if minibatch is not None and minibatch > problem.data.groups:
+        raise ValueError(
+            f"--minibatch is {minibatch}, expected at most {problem.data.groups} (measurements)"
+        )
+    error = halo_error(model)
+    if error > EXACT:
+        raise ValueError(f"{model.path}: tiles differ from the whole by {error:.1e}")
+    for index in problem.images:
+        for i in range(len(grid)):
+            truth_blocks(problem, [i], index)
+        problem.data.of(index).check()
+    owner = owners(len(grid), ranks)
+    own = [owner.count(rank) for rank in range(ranks)]
+    window = largest_window(grid, model)
+    lines = [
+        f"{path}: ok",
+        f"image {grid.shape[0]}x{grid.shape[1]}, {len(grid)} blocks of "
+        f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.data.words}, "
+        f"{len(problem.images)} image(s), "
+        f"truth {'known' if problem.has_truth else 'unknown'}",
+        *(f"note: {note}" for note in problem.data.notes),
+        f"denoiser {model.path.stem}: {level(model)}, halo {model.field.halo}, windows up to "
+        f"{window[0]}x{window[1]}",
+        f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "
+        f"{problem.data.bytes_of(max(own)) / 2**20:.3g} MiB of {problem.data.counted} at most",
+    ]
+    if isinstance(problem.data, CoupledData):
+        lines.append(_dot_test(problem, problem.data))
+    job = Job(problem, model, owner, ranks, min(per_node or ranks, ranks), minibatch)
+    lines += forecast(job)
+    if min(own) != max(own):
+        lines.append(f"warning: uneven; {_even_counts(len(grid))} ranks would divide the blocks")
+    return "\n".join(lines)
+
+
+def _dot_test(problem: Problem, data: CoupledData) -> str:
+    """Whether A of a few blocks is what the algorithms take it for. Raises ValueError."""
+    last = len(data.grid) - 1
+    blocks = sorted({0, last // 2, last})
+    model = data.model(blocks, threads=1)
+    found = dot_test(model, data.grid, blocks, np.random.default_rng(0))
+    try:
+        found.check()
+    except ValueError as error:
+        raise ValueError(f"{problem.path}: operator {problem.kind!r}: {error}") from None
+    return (
+        f"dot test of blocks {', '.join(map(str, blocks))}: <A x, z> and <x, A^T z> differ by "
+        f"{found.mismatch:.1e} of ||A x|| ||z||, some groups from that part of all by "
+        f"{found.subset:.1e}"
+    )
+
+
+def _even_counts(blocks: int) -> str:
+    return ", ".join(str(n) for n in range(1, blocks + 1) if blocks % n == 0)

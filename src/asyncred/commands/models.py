@@ -1,0 +1,73 @@
+"""``asyncred models``: the shipped denoisers; what an ONNX file is."""
+
+from __future__ import annotations
+
+from asyncred.denoisers.appraise import gflop_per_pixel, photograph_quality, worst_norm
+from asyncred.denoisers.bound import layer_bound, stated_bound
+from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
+from asyncred.denoisers.shipped import find_model, model_names
+
+ROUNDING = 1e-3
+"""By which a norm may pass a bound without contradicting it."""
+
+
+def list_models() -> str:
+    """The shipped denoisers, a line each."""
+    lines = []
+    for name in model_names():
+        model = find_model(name)
+        lines.append(f"{name}: {level(model)}, halo {model.field.halo}, {_size(model)}")
+    return "\n".join(lines)
+
+
+def describe_model(name: str, *, sigma: float | None = None) -> str:
+    """What an ONNX file does, found by its graph and by trying it. Raises ValueError."""
+    model = find_model(name, sigma=sigma)
+    error = halo_error(model)
+    quality, norm = photograph_quality(model), worst_norm(model)
+    return "\n".join(
+        [
+            f"{model.path}",
+            f"returns the {model.output}; range {model.low:g} to {model.high:g}; {level(model)}",
+            f"halo {model.field.halo} pixels, windows aligned to {model.field.align}, "
+            f"{_size(model)}",
+            f"tiles differ from the whole by at most {error:.1e}: "
+            + ("exact" if error <= EXACT else "NOT exact"),
+            f"photograph with noise of {255 * quality.sigma:.4g}/255: PSNR "
+            f"{quality.before:.2f} dB, denoised {quality.after:.2f} dB",
+            f"norm of the Jacobian: up to {norm.value:.4g} at {norm.points} points, from below "
+            f"({norm.method})" + ("; expansive there" if norm.value > 1 + ROUNDING else ""),
+            _bound(model, norm.value),
+        ]
+    )
+
+
+def level(model: DenoiserModel) -> str:
+    """The noise level of a model in words."""
+    if model.sigma is None:
+        return "sigma unknown"
+    level = f"sigma {255 * model.sigma:.4g}/255"
+    if model.sigma_range is None:
+        return f"{level}, an input" if model.conditional else level
+    low, high = model.sigma_range
+    return f"{level}, an input, {255 * low:.4g} to {255 * high:.4g}"
+
+
+def _size(model: DenoiserModel) -> str:
+    return f"{model.parameters} parameters, {gflop_per_pixel(model):.2g} GFLOP per pixel"
+
+
+def _bound(model: DenoiserModel, norm: float) -> str:
+    """The proven Lipschitz constant in words; a stated one that a point contradicts is none."""
+    stated = stated_bound(model)
+    if stated is None:
+        found = layer_bound(model)
+        return (
+            "Lipschitz constant: no bound known"
+            if found is None
+            else (f"Lipschitz constant: at most {found:.4g}, by its layers")
+        )
+    wrong = norm > stated * (1 + ROUNDING)
+    return f"Lipschitz constant: at most {stated:.4g}, by its file" + (
+        ", WRONGLY: see the norm" if wrong else ""
+    )

@@ -1,0 +1,1 @@
+"""Denoisers: ONNX networks, how far they see, what they are worth, their derivative."""

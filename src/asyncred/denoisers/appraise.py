@@ -1,0 +1,93 @@
+"""What a denoiser is worth: its cost, what it leaves of noise, how far it is from nonexpansive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from asyncred.denoisers.derivative import Tape
+from asyncred.denoisers.jacobian import EXACT, SECANTS, DenoiserJacobian
+from asyncred.denoisers.metadata import DEFAULT_SIGMA
+from asyncred.denoisers.onnx import Array, DenoiserModel, OnnxDenoiser
+from asyncred.denoisers.shipped import photograph
+from asyncred.metrics import psnr
+
+CORNERS = ((64, 192), (208, 208), (352, 96))
+"""Of the crops of the shipped photograph at which the Jacobian is looked at."""
+
+SIDE = 64
+STEPS = 12
+"""Lanczos steps at each of them: enough for the third digit."""
+
+NOISE = (0, 1, 3)
+"""Of those crops, in units of sigma."""
+
+KERNELS = {"Conv": 1, "ConvTranspose": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}
+"""Which input of a node is its kernel."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """PSNR of the shipped photograph, in dB: with noise of ``sigma``, in [0, 1], and denoised."""
+
+    sigma: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class WorstNorm:
+    """The largest ||J_D(x)||_2 found, each from below, and how."""
+
+    value: float
+    points: int
+    method: str
+
+
+def gflop_per_pixel(model: DenoiserModel) -> float:
+    """1e9 floating point operations a pixel: two for each multiply-add of the convolutions."""
+    graph = onnx.load(str(model.path))
+    nodes = [node for node in graph.graph.node if node.op_type in KERNELS]
+    side = -(-SIDE // model.field.align) * model.field.align
+    feeds = OnnxDenoiser(model, threads=1).feeds(np.zeros((side, side), np.float32))
+    names = [name for node in nodes for name in (*node.input, *node.output)]
+    values = Tape(graph, names, threads=1)(feeds) if nodes else {}
+    total = 0
+    for node in nodes:
+        W = values[node.input[KERNELS[node.op_type]]]
+        grid = values[node.input[0] if node.op_type == "ConvTranspose" else node.output[0]]
+        total += 2 * grid.size * W.size // W.shape[0]
+    return total / (1e9 * model.batch * side**2)
+
+
+def photograph_quality(model: DenoiserModel, *, threads: int = 1, seed: int = 0) -> Quality:
+    """PSNR before and after, with white noise of the model's level."""
+    sigma, x = _sigma(model), photograph()
+    noisy = _noisy(x, sigma, np.random.default_rng(seed))
+    after = OnnxDenoiser(model, threads=threads)(noisy)
+    return Quality(sigma, psnr(x, noisy), psnr(x, after))
+
+
+def worst_norm(
+    model: DenoiserModel, *, threads: int = 1, steps: int = STEPS, seed: int = 0
+) -> WorstNorm:
+    """||J_D||_2 at crops of the shipped photograph, clean, with noise and with three times that."""
+    J, x = DenoiserJacobian(model, threads=threads), photograph()
+    rng = np.random.default_rng(seed)
+    found = [
+        J.norm(_noisy(x[i : i + SIDE, j : j + SIDE], k * _sigma(model), rng), steps=steps)
+        for i, j in CORNERS
+        for k in NOISE
+    ]
+    method = EXACT if all(norm.method == EXACT for norm in found) else SECANTS
+    return WorstNorm(max(norm.value for norm in found), len(found), method)
+
+
+def _sigma(model: DenoiserModel) -> float:
+    return model.sigma or DEFAULT_SIGMA
+
+
+def _noisy(x: Array, sigma: float, rng: np.random.Generator) -> Array:
+    return x + np.float32(sigma) * rng.standard_normal(x.shape, dtype=np.float32)

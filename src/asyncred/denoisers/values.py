@@ -1,0 +1,83 @@
+"""What a denoiser of gray pictures in [0, 1] sees of other values, and of complex images.
+
+A complex image x = P u, |P| = 1, is recovered as u where a smooth phase P is known: the magnitude
+is then in the real part of u and little but noise in the imaginary one. x -> P D(conj(P) x) is as
+nonexpansive as D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from asyncred.denoisers.onnx import Denoiser
+from asyncred.operators import Image
+
+SAMPLED = 2**18
+"""Pixels of an image from which its range of values is taken, about."""
+
+EXTREME = 0.002
+"""The share of them that may lie below black, and above white."""
+
+
+class Ranged:
+    """low + s D((x - low) / s), s = high - low: D on images whose black and white are low and high.
+
+    As nonexpansive as D itself. Noise of D's level is s times as strong here.
+    """
+
+    def __init__(self, D: Denoiser, low: float, high: float) -> None:
+        self.halo, self.align = D.halo, D.align
+        self._D, self._low, self._scale = D, np.float32(low), np.float32(high - low)
+
+    def __call__(self, x: Image) -> Image:
+        """The clean image, float32 [h, w]."""
+        return self._low + self._scale * self._D((x - self._low) / self._scale)
+
+
+class Parts:
+    """D(Re x) + i D(Im x): D on the real and on the imaginary part, each for itself.
+
+    As nonexpansive as D itself.
+    """
+
+    def __init__(self, D: Denoiser) -> None:
+        self.halo, self.align = D.halo, D.align
+        self._D = D
+
+    def __call__(self, x: Image) -> Image:
+        """The clean image, complex64 [h, w]."""
+        out = np.empty(x.shape, np.complex64)
+        out.real = self._D(np.ascontiguousarray(x.real))
+        out.imag = self._D(np.ascontiguousarray(x.imag))
+        return out
+
+
+def with_phases(u: Mapping[int, Image], P: Mapping[int, Image]) -> Mapping[int, Image]:
+    """P u, block by block; u itself where P is {}."""
+    return {i: P[i] * u_i for i, u_i in u.items()} if P else u
+
+
+def without_phases(x: Mapping[int, Image], P: Mapping[int, Image]) -> Mapping[int, Image]:
+    """conj(P) x, block by block; x itself where P is {}."""
+    return {i: P[i].conj() * x_i for i, x_i in x.items()} if P else x
+
+
+def sample(x_i: Image, blocks: int) -> Image:
+    """Some of the values of one of so many blocks, evenly spread."""
+    flat = x_i.ravel()
+    part: Image = flat[:: max(1, flat.size * blocks // SAMPLED)]
+    return part
+
+
+def range_of(values: Image) -> tuple[float, float]:
+    """What is black and what is white among the values of an image, but for a few extreme ones.
+
+    Of complex values black is 0 and white the largest magnitude.
+    """
+    if np.iscomplexobj(values):
+        low, high = 0.0, float(np.quantile(np.abs(values), 1 - EXTREME))
+    else:
+        low, high = (float(q) for q in np.quantile(values, (EXTREME, 1 - EXTREME)))
+    return (low, high) if low < high else (low, low + 1.0)

@@ -1,0 +1,154 @@
+"""Tomography from a foreign file: counts in place of line integrals, one slice an image.
+
+The image is as wide as the detector, its pixels as large as the detector's, the attenuation per
+pixel. A few slices are looked at beforehand: for the rotation axis, where nobody says it, and for
+what is worth a note.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import h5py
+
+from asyncred.files.problem.counts import LEAST, Counts, LastSlice
+from asyncred.files.problem.fields import reals, string
+from asyncred.files.problem.flaws import bridged, zingers
+from asyncred.files.problem.head import Asked, block_for, choose
+from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.parallel_beam import ParallelBeamData
+from asyncred.grid import BlockGrid
+from asyncred.operators.rotation_axis import find_axis
+
+Array = NDArray[np.float32]
+Numbers = NDArray[np.float64]
+
+SURVEYED = 3
+"""Slices that are looked at beforehand, at most."""
+
+LARGEST = 1.5
+"""No transmission is larger, but for zingers."""
+
+UNITLESS = 2 * np.pi + 0.01
+"""Angles without units over no more than this may as well be radians."""
+
+
+@dataclass(frozen=True)
+class RawTomographyData(ParallelBeamData):
+    """``ParallelBeamData`` whose measurements are counts; ``stack`` numbers the slices."""
+
+    counts: Counts
+    remarks: tuple[str, ...]
+    last: LastSlice = field(default_factory=LastSlice, compare=False, repr=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found, and taken for granted, beforehand."""
+        return self.remarks
+
+    def check(self) -> None:
+        """Read all of a slice. Raises ValueError."""
+        self.y(range(self.groups))
+
+    def y(self, views: range) -> Array:
+        """Line integrals of some views, float32 [views, bins]. Raises ValueError on NaN or Inf."""
+        return self.last.get(self.counts, self.stack.index, views)
+
+
+def read_raw_tomography(
+    counts: Counts, angles: Numbers, asked: Asked, notes: list[str]
+) -> CoupledData:
+    """What to run with; ``angles`` in radians [views]. Raises ValueError."""
+    _, rows, bins = counts.shape
+    shape = bins, bins
+    grid, stack = BlockGrid(shape, block_for(shape, asked)), choose(counts.path, rows, asked)
+    places = np.linspace(0, len(stack.chosen) - 1, min(SURVEYED, len(stack.chosen)))
+    slices = [stack.chosen[round(place)] for place in places]
+    y, found = _survey(counts, slices)
+    center, axis = _axis(y, angles, asked)
+    return RawTomographyData(
+        counts.path,
+        grid,
+        stack,
+        angles,
+        bins,
+        spacing=1.0,
+        center=center,
+        pixel=1.0,
+        counts=counts,
+        remarks=(axis, *notes, *found),
+    )
+
+
+def read_angles(path: Path, dataset: h5py.Dataset, count: int) -> Numbers:
+    """Angles in radians [count]; degrees where the units are not said. Raises ValueError."""
+    angles = reals(path, dataset, 1, f"numbers [{count}]")
+    if angles.size != count:
+        raise ValueError(
+            f"{path}: {dataset.name} is {dataset.dtype} {list(dataset.shape)}, "
+            f"expected numbers [{count}], one for each frame"
+        )
+    units = string(dataset, "units")
+    if units is None and 0 < np.ptp(angles) <= UNITLESS:
+        raise ValueError(
+            f"{path}: {dataset.name} spans {np.ptp(angles):.4g} and has no attribute units, "
+            "expected 'deg' or 'rad'"
+        )
+    if units is not None and not units.lower().startswith(("deg", "rad")):
+        raise ValueError(f"{path}: {dataset.name} units is {units!r}, expected 'deg' or 'rad'")
+    return angles if units and units.lower().startswith("rad") else np.radians(angles)
+
+
+def _axis(y: Array, angles: Numbers, asked: Asked) -> tuple[float, str]:
+    """The bin that sees the rotation axis, and what is to be said of it."""
+    if asked.center is not None:
+        return asked.center, f"rotation axis at bin {asked.center:.2f}, as asked"
+    try:
+        center, how = find_axis(y, angles)
+    except ValueError as error:
+        middle = (y.shape[2] - 1) / 2
+        return middle, (
+            f"rotation axis taken to be in the middle, at bin {middle:g}: {error}; "
+            "--center B says where it is"
+        )
+    return center, f"rotation axis at bin {center:.2f}, from {how}"
+
+
+def _survey(counts: Counts, slices: list[int]) -> tuple[Array, list[str]]:
+    """y of some slices, float32 [slices, views, bins], and what is wrong with them."""
+    views, _, bins = counts.shape
+    y = np.empty((len(slices), views, bins), np.float32)
+    bright, low, dead_columns = 0, 0, 0
+    for k, row in enumerate(slices):
+        transmissions, dead = counts.transmissions(row, range(views))
+        living = transmissions[:, ~dead]
+        if counts.white is None:
+            _check_transmissions(counts, row, living)
+        bright += zingers(living)
+        dead_columns += int(dead.sum())
+        low += int((living < LEAST).sum())
+        y[k] = bridged(-np.log(np.maximum(transmissions, np.float32(LEAST))), dead)
+    found = {
+        "zingers (left as they are)": bright,
+        "dead columns (no light, or stuck; bridged from their neighbours)": dead_columns,
+        f"transmissions below {LEAST:g} (raised to it)": low,
+    }
+    where = f"slice{'s' * (len(slices) > 1)} {', '.join(map(str, slices))}"
+    return y, [f"{where}: {what}: {count}" for what, count in found.items() if count]
+
+
+def _check_transmissions(counts: Counts, row: int, values: Array) -> None:
+    """Raise ValueError unless values without a white field can be transmissions."""
+    top = float(np.quantile(values, 0.999))
+    middle = values.shape[1] // 4
+    outside = np.median(np.c_[values[:, :1], values[:, -1:]])
+    if top > LARGEST or outside < np.median(values[:, middle : values.shape[1] - middle]):
+        raise ValueError(
+            f"{counts.path}: no white field, and row {row} of /{counts.projections.name} is up to "
+            f"{top:.4g}, {outside:.4g} at its ends: expected a white field, or transmissions up "
+            f"to {LARGEST} that are largest beside the object"
+        )

@@ -1,0 +1,118 @@
+"""A problem file, opened: its head, checked, and what reads its measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import h5py
+
+from asyncred.files.problem.block_random import read_block_random
+from asyncred.files.problem.cartesian_mri import read_cartesian_mri
+from asyncred.files.problem.convolution import read_convolution
+from asyncred.files.problem.data_exchange import is_data_exchange, read_data_exchange
+from asyncred.files.problem.fastmri import is_fastmri, read_fastmri
+from asyncred.files.problem.fields import node, string
+from asyncred.files.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
+from asyncred.files.problem.kinds import CoupledData, LocalData
+from asyncred.files.problem.mask import read_mask
+from asyncred.files.problem.matrix import read_matrix
+from asyncred.files.problem.nxtomo import is_nxtomo, read_nxtomo
+from asyncred.files.problem.parallel_beam import read_parallel_beam
+from asyncred.files.problem.plugin import installed, read_plugin
+from asyncred.files.problem.superresolution import read_superresolution
+from asyncred.files.whole import open_hdf5
+from asyncred.grid import BlockGrid, Region
+from asyncred.operators import Image
+
+READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | CoupledData]] = {
+    "block_random": read_block_random,
+    "cartesian_mri": read_cartesian_mri,
+    "parallel_beam": read_parallel_beam,
+    "matrix": read_matrix,
+    "convolution": read_convolution,
+    "superresolution": read_superresolution,
+    "mask": read_mask,
+}
+"""What reads /operator and /measurements/y of a problem file, by kind."""
+
+Recognises = Callable[[h5py.File], bool]
+ReadForeign = Callable[[Path, h5py.File, Asked], LocalData | CoupledData]
+
+FOREIGN: Mapping[str, tuple[Recognises, ReadForeign]] = {
+    "nxtomo": (is_nxtomo, read_nxtomo),
+    "data_exchange": (is_data_exchange, read_data_exchange),
+    "fastmri": (is_fastmri, read_fastmri),
+}
+"""Files that others write: what recognises one and what reads it, by format."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The head of a problem file, checked; the arrays are read by block."""
+
+    path: Path
+    kind: str
+    data: LocalData | CoupledData
+    """A and y."""
+    shades: tuple[float, float] | None
+    """The values of black and white; None where nothing but an image tells."""
+    has_truth: bool
+
+    @property
+    def grid(self) -> BlockGrid:
+        """The image and its blocks."""
+        return self.data.grid
+
+    @property
+    def images(self) -> range:
+        """Those that are asked for."""
+        return self.data.stack.chosen
+
+    def truth(self, region: Region, index: int) -> Image:
+        """The truth of an image on a region, of its dtype."""
+        with open_hdf5(self.path) as file:
+            data = file["truth"]
+            where = (index, *region) if data.ndim == 3 else region
+            return np.asarray(data[where], self.data.dtype)
+
+
+def read_problem(path: Path, asked: Asked | None = None) -> Problem:
+    """Read and check the head of a problem file, or of a foreign one that is recognised.
+
+    Raises ValueError, naming file, key, what was found and what was expected.
+    """
+    asked = asked or Asked()
+    with open_hdf5(path) as file:
+        found = string(file, "format")
+        if found == FORMAT:
+            return _read_own(path, file, asked)
+        for kind, (recognises, read) in FOREIGN.items():
+            if recognises(file):
+                return Problem(path, kind, read(path, file, asked), None, False)
+        raise ValueError(
+            f"{path}: attribute format is {found!r}, expected {FORMAT!r}, or a file of the format "
+            f"{' or '.join(FOREIGN)}"
+        )
+
+
+def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:
+    grid = read_grid(path, file, asked)
+    kind = _kind(path, file)
+    data = READERS.get(kind, read_plugin)(path, file, grid, asked)
+    known = has_truth(path, file, grid.shape, data.stack.images, data.dtype)
+    return Problem(path, kind, data, read_range(path, file), known)
+
+
+def _kind(path: Path, file: h5py.File) -> str:
+    """A kind that is built in or that an installed package brings. Raises ValueError."""
+    kind = string(node(path, file, "operator", h5py.Group), "kind")
+    if kind is not None and (kind in READERS or kind in installed()):
+        return kind
+    raise ValueError(
+        f"{path}: /operator kind is {kind!r}, expected {' or '.join(READERS)}, or an installed "
+        f"operator ({', '.join(installed()) or 'there is none'})"
+    )

@@ -1,0 +1,229 @@
+"""A result file is laid out, and filled image by image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import h5py
+
+import asyncred
+from asyncred.files.whole import InPlace, reserve, written_whole
+from asyncred.grid import BlockGrid
+from asyncred.history import LONGEST_DELAY, Sample, Times
+from asyncred.operators import Image
+
+Blocks = Iterable[tuple[int, Image]]
+
+SAMPLES = 256
+"""Most columns of a history in the file of a stack: a longer one is thinned out."""
+
+REASON = "S16"
+"""Why an image was stopped."""
+
+TIMES = (*(field.name for field in fields(Times)), "rest")
+ROWS_OF_RECONSTRUCTION = ("stopped", "range", "residual_drift", "relaxation")
+ROWS = (
+    *("data/data", "start/data", "truth/data", "complete"),
+    *(f"reconstruction/{name}" for name in ROWS_OF_RECONSTRUCTION),
+    *(f"convergence/{name}" for name in Sample.names()),
+    *(
+        f"updates/{name}"
+        for name in ("per_block", "drafts", "owner", "per_rank", "delay_histogram")
+    ),
+    *(f"timing/{name}" for name in TIMES),
+)
+"""The datasets below /entry with a row for each image."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is the same for all images of a result."""
+
+    grid: BlockGrid
+    dtype: type[np.generic]
+    images: Sequence[int]
+    """Which of the problem's."""
+    ranks: int
+    samples: int
+    """Columns of the history."""
+    drifts: int
+    """How often the residual is computed anew for an image."""
+    with_truth: bool
+    provenance: Mapping[str, Any]
+    """Goes into /entry/reconstruction; mappings as JSON."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a result says of one image besides its pixels."""
+
+    history: list[Sample]
+    per_block: NDArray[np.int64]
+    drafts: NDArray[np.int64]
+    """How many of these were drafts, by the cheaper denoiser."""
+    owner: list[int]
+    """The rank of each block, among those that shared the image."""
+    per_rank: NDArray[np.int64]
+    delays: NDArray[np.int64]
+    times: list[Times]
+    complete: bool
+    stopped: str
+    shades: tuple[float, float]
+    """The values of black and white."""
+    drifts: list[float]
+    """Of the residual, at each of its renewals."""
+    relaxation: float
+    """The smallest factor by which the guard shortened the steps of a rank, 1 where it did not."""
+
+
+class ResultFile(InPlace):
+    """A result that images are written into, one row each; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, [f"entry/{name}" for name in ROWS])
+
+    def write(
+        self, row: int, grid: BlockGrid, record: Record, images: Mapping[str, Blocks]
+    ) -> None:
+        """Write an image and what is said of it; its flag goes up when all is on disk.
+
+        ``images`` maps data, start and maybe truth to their blocks.
+        """
+        for name, blocks in images.items():
+            for i, block in blocks:
+                self.put_region(f"entry/{name}/data", (row,), grid.block(i), block)
+        samples = self.shape("entry/convergence/updates")[1]
+        for name, values in _row(record, samples).items():
+            if f"entry/{name}" in self:
+                width = self.shape(f"entry/{name}")[1:]
+                filler = _FILLERS.get(name, np.nan)
+                self.put(f"entry/{name}", (row,), fitted(values, width, filler))
+        self.sync()
+        self.put("entry/complete", (row,), np.array(record.complete))
+        self.sync()
+
+
+def write_result(path: Path, layout: Layout, record: Record, images: Mapping[str, Blocks]) -> None:
+    """Write the file of one image, whole or not at all."""
+    with written_whole(path) as temporary:
+        _create(temporary, layout)
+        with ResultFile(temporary) as file:
+            file.write(0, layout.grid, record, images)
+
+
+def create_result(path: Path, layout: Layout) -> None:
+    """Write the file of a stack none of whose images is there yet."""
+    with written_whole(path) as temporary:
+        _create(temporary, layout)
+
+
+def _create(path: Path, layout: Layout) -> None:
+    T, ranks, b = len(layout.images), layout.ranks, len(layout.grid)
+    with h5py.File(path, "w") as file:
+        file.attrs["default"] = "entry"
+        entry = _group(file, "entry", "NXentry")
+        entry.attrs["default"] = "data"
+        entry["definition"] = "NXtomoproc"
+        entry["images"] = np.array(layout.images, np.int64)
+        reserve(entry, "complete", (T,), np.uint8, 0)
+        for name in ("data", "start", *(["truth"] if layout.with_truth else [])):
+            group = _group(entry, name, "NXdata")
+            group.attrs.update({"signal": "data", "axes": ["z", "y", "x"]})
+            group.update({"z": np.array(layout.images), "y": np.arange(layout.grid.shape[0])})
+            group["x"] = np.arange(layout.grid.shape[1])
+            reserve(group, "data", (T, *layout.grid.shape), layout.dtype)
+        file.create_group("exchange")["data"] = entry["data/data"]
+        reconstruction = _group(entry, "reconstruction", "NXprocess")
+        reconstruction["program"] = "asyncred"
+        reconstruction["version"] = asyncred.__version__
+        reconstruction["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        for name, value in layout.provenance.items():
+            reconstruction[name] = _stored(value)
+        reserve(reconstruction, "stopped", (T,), REASON)
+        reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
+        reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)
+        reserve(reconstruction, "relaxation", (T,), np.float64, np.nan)
+        convergence = _group(entry, "convergence", "NXcollection")
+        for name in Sample.names():
+            kind, nothing = (np.int64, -1) if name == "updates" else (np.float64, np.nan)
+            reserve(convergence, name, (T, layout.samples), kind, nothing)
+        convergence["seconds"].attrs["units"] = "s"
+        convergence["snr"].attrs["units"] = "dB"
+        updates = _group(entry, "updates", "NXcollection")
+        sizes = {"per_block": b, "drafts": b, "owner": b, "per_rank": ranks}
+        sizes["delay_histogram"] = LONGEST_DELAY + 1
+        for name, size in sizes.items():
+            reserve(updates, name, (T, size), np.int64, 0)
+        timing = _group(entry, "timing", "NXcollection")
+        for name in TIMES:
+            reserve(timing, name, (T, ranks), np.float64, np.nan)
+            timing[name].attrs["units"] = "" if name == "rest" else "s"
+
+
+_FILLERS = {"convergence/updates": -1, "updates/per_rank": 0, "updates/delay_histogram": 0}
+"""What fills a row up, where that is not NaN."""
+
+
+def _stored(value: Any) -> Any:
+    """As HDF5 takes it: mappings as JSON, and no bytes of file names that are not text."""
+    if isinstance(value, dict):
+        value = json.dumps(value)
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="replace")
+    return value
+
+
+def _row(record: Record, samples: int) -> dict[str, NDArray[Any]]:
+    """What is said of one image, by dataset, with so many samples of its history."""
+    kept = [record.history[k] for k in thinned(len(record.history), samples)]
+    return {
+        "reconstruction/stopped": np.array(record.stopped.encode(), REASON),
+        "reconstruction/range": np.array(record.shades),
+        "reconstruction/residual_drift": np.array(record.drifts),
+        "reconstruction/relaxation": np.array(record.relaxation),
+        **{
+            f"convergence/{name}": np.array([getattr(sample, name) for sample in kept])
+            for name in Sample.names()
+        },
+        "updates/per_block": record.per_block,
+        "updates/drafts": record.drafts,
+        "updates/owner": np.array(record.owner),
+        "updates/per_rank": record.per_rank,
+        "updates/delay_histogram": record.delays,
+        **{
+            f"timing/{name}": np.array([getattr(times, name) for times in record.times])
+            for name in TIMES
+        },
+    }
+
+
+def fitted(values: NDArray[Any], shape: tuple[int, ...], filler: float) -> NDArray[Any]:
+    """Values of one axis, filled up to a width, or cut off at it: what is left over is added up."""
+    if values.shape == shape or not shape:
+        return values
+    width = shape[0]
+    if values.size > width:
+        rest = values[width - 1 :].sum(keepdims=True) if values.dtype.kind == "i" else values[:0]
+        return np.concatenate([values[: width - rest.size], rest])
+    return np.concatenate([values, np.full(width - values.size, filler, values.dtype)])
+
+
+def thinned(length: int, most: int) -> list[int]:
+    """Places of at most so many of a list's items, spread evenly, the last among them."""
+    if length <= most:
+        return list(range(length))
+    return sorted({round(k) for k in np.linspace(0, length - 1, most)})
+
+
+def _group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = kind
+    return group

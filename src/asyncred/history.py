@@ -1,0 +1,57 @@
+"""What a run says of itself: its state now and then, where its time went, why it ended."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+LONGEST_DELAY = 256
+"""Last bin of the delay histogram: this many updates or more."""
+
+
+class Reason(enum.IntEnum):
+    """Why a run ended."""
+
+    BUDGET = 1
+    TIME = 2
+    TOLERANCE = 3
+    SIGNAL = 4
+    DIVERGED = 5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The state of the run at one moment."""
+
+    updates: int
+    seconds: float
+    distance: float
+    step: float
+    snr: float
+    delay: float
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The columns of a history, in the order of ``astuple``."""
+        return tuple(cls.__dataclass_fields__)
+
+
+@dataclass
+class Times:
+    """Seconds of one rank in its loop; what is in none of the parts is the rest."""
+
+    loop: float = 0.0
+    denoiser: float = 0.0
+    gradient: float = 0.0
+    slowed: float = 0.0
+
+    def reset(self) -> None:
+        """Start again from zero."""
+        self.loop = self.denoiser = self.gradient = self.slowed = 0.0
+
+    @property
+    def rest(self) -> float:
+        """Share of the loop outside denoiser, data gradient and deliberate slowness."""
+        if self.loop == 0:
+            return 0.0
+        return 1 - (self.denoiser + self.gradient + self.slowed) / self.loop

@@ -1,0 +1,106 @@
+"""The block-proximal update: G_i, preconditioned by the data term of its own block.
+
+    x_i <- argmin_u  1/2 ||A_i u + sum_{j != i} A_j x_j - y||^2 + mu/2 ||u - z_i||^2
+           z_i = x_i - (tau/mu) (x_i - D_i(x))
+        =  x_i - (A_i^T A_i + mu I)^-1 G_i(x)
+
+The second line follows from the first: the gradient of the objective at u = x_i is G_i(x), and its
+Hessian A_i^T A_i + mu I. With mu = tau and one block this is the fixed-point strategy of Romano,
+Elad, Milanfar (2017). Whatever mu > 0, and however roughly the system is solved, x stays where
+G_i(x) = 0: the zeros of G are the fixed points. Where D is nonexpansive, mu >= tau and the blocks
+share no measurements, the map is averaged (the prox is firmly nonexpansive), and the asynchronous
+theory of averaged operators holds (ARock: Peng, Xu, Yan, Yin 2016).
+
+Two ways to apply the inverse: conjugate gradients, for any operator and with no preparation, and
+factors of A_i A_i^T + mu I (``operators.factored``), which serve all images that share A.
+
+A prox in place of a gradient step in block-parallel RED, and asynchronously, we have not found in
+the literature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from asyncred.denoisers.onnx import Denoiser
+from asyncred.grid import BlockGrid
+from asyncred.operators import Image, Operator, Rows
+from asyncred.red.operator import RedOperator
+
+SMALL = 1e-6
+"""Residual, relative to the right-hand side, at which the inner system counts as solved."""
+
+
+class ProximalRed(RedOperator):
+    """(A_i^T A_i + mu I)^-1 G_i in the place of G_i; the step size that belongs to it is 1.
+
+    ``steps`` of conjugate gradients from 0 solve the system, each at the cost of A_i and its
+    adjoint.
+    """
+
+    def __init__(
+        self, grid: BlockGrid, A: Operator, D: Denoiser, *, tau: float, mu: float, steps: int
+    ) -> None:
+        super().__init__(grid, A, D, tau=tau)
+        self.mu, self._steps = mu, steps
+
+    def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
+        """The direction of block i at the window ``x_tilde``; ``rows`` picks a minibatch of G_i."""
+        G_i = super().block(i, x_tilde, rows)
+
+        def hessian(v: Image) -> Image:
+            out: Image = self.A.normal(i, v) + np.float32(self.mu) * v
+            return out
+
+        return conjugate_gradients(hessian, G_i, self._steps)
+
+
+class FactoredRed(RedOperator):
+    """The same direction from factors, at the cost of one gradient: x_i less the prox at z_i.
+
+        x_i - z_i + A'^T (A' z_i - y'),    z_i = x_i - (tau/mu) (x_i - D_i(x))
+
+    ``A``, whose gradient is A'^T (A' z - y'), was factored with the same ``mu``.
+    """
+
+    def __init__(self, grid: BlockGrid, A: Operator, D: Denoiser, *, tau: float, mu: float) -> None:
+        super().__init__(grid, A, D, tau=tau)
+        self.mu = mu
+
+    def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
+        """The direction of block i at the window ``x_tilde``, from all of its measurements."""
+        assert rows is None, "factors are those of all measurements"
+        shift = np.float32(self.tau / self.mu) * self.residual(i, x_tilde)
+        z_i = x_tilde[self.windows[i].inner] - shift
+        out: Image = shift + self.A.gradient(i, z_i, None)
+        return out
+
+
+def conjugate_gradients(apply: Callable[[Image], Image], b: Image, steps: int) -> Image:
+    """An approximate solution of H u = b from u = 0, H symmetric positive definite.
+
+    Hestenes, Stiefel (1952). Ends earlier where the residual is ``SMALL``.
+    """
+    u = np.zeros_like(b)
+    r, p = b, b
+    square = start = _square(b)
+    for _ in range(steps):
+        if square <= SMALL**2 * start:
+            break
+        Hp = apply(p)
+        alpha = b.dtype.type(square / _dot(p, Hp))
+        u = u + alpha * p
+        r = r - alpha * Hp
+        before, square = square, _square(r)
+        p = r + b.dtype.type(square / before) * p
+    return u
+
+
+def _dot(a: Image, b: Image) -> float:
+    return float(np.vdot(a, b).real)
+
+
+def _square(a: Image) -> float:
+    return _dot(a, a)

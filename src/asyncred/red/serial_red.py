@@ -1,0 +1,91 @@
+"""GM-RED and BC-RED in one process: the oracle that every parallel run is held to.
+
+GM-RED: x <- x - gamma G(x)            (Romano, Elad, Milanfar 2017; gradient method)
+BC-RED: x <- x - gamma U_i G_i(x)      (Sun, Liu, Kamilov 2019)
+
+Both take the arguments of ``async_red`` and work on a ``LocalImage``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asyncred.grid import BlockWindows
+from asyncred.operators import Image
+from asyncred.red.operator import RedOperator
+from asyncred.red.sampling import Minibatch, Order
+from asyncred.red.solver import Monitor, Stop
+from asyncred.red.stepsize import Step
+
+
+class LocalImage:
+    """The image of one process, with the two verbs of ``SharedImage``: read and add."""
+
+    def __init__(self, windows: BlockWindows, x0: Image) -> None:
+        self.grid, self._windows = windows.grid, windows
+        self.array = np.array(x0)
+
+    def read(self, i: int) -> Image:
+        """A copy of the window of block i."""
+        return self.array[self._windows[i].region].copy()
+
+    def fresh(self, i: int) -> Image:
+        """The same: nothing here is ever stale."""
+        return self.read(i)
+
+    def block(self, i: int) -> Image:
+        """A copy of block i."""
+        return self.array[self.grid.block(i)].copy()
+
+    def add(self, i: int, delta: Image) -> None:
+        """x <- x + U_i delta."""
+        self.array[self.grid.block(i)] += delta
+
+
+def gm_red(
+    G: RedOperator,
+    x: LocalImage,
+    *,
+    order: Order,
+    minibatch: Minibatch,
+    step: Step,
+    stop: Stop,
+    monitor: Monitor,
+) -> None:
+    """All blocks at once, in whole-image gradient steps; one iteration counts as b updates.
+
+    ``order`` and ``minibatch`` have no say: every block is taken, with all its measurements. Each
+    block takes its own step.
+    """
+    while not stop():
+        G_x = G.full(x.array)
+        for i in range(len(x.grid)):
+            block = x.grid.block(i)
+            gamma = step(i, 0)
+            x_i = x.block(i)
+            delta = -gamma * G_x[block]
+            x.add(i, delta)
+            G.A.moved(i, delta)
+            monitor.record(i, x_i, G_x[block], gamma=gamma, delay=0)
+
+
+def bc_red(
+    G: RedOperator,
+    x: LocalImage,
+    *,
+    order: Order,
+    minibatch: Minibatch,
+    step: Step,
+    stop: Stop,
+    monitor: Monitor,
+) -> None:
+    """One block at a time, each update from the newest x."""
+    while not stop():
+        i = order.next()
+        x_i = x.block(i)
+        G_i = G.block(i, x.read(i), minibatch.draw(G.A.measurements(i)))
+        gamma = step(i, 0)
+        delta = -gamma * G_i
+        x.add(i, delta)
+        G.A.moved(i, delta)
+        monitor.record(i, x_i, G_i, gamma=gamma, delay=0)

@@ -1,0 +1,50 @@
+"""The denoisers that a user names: shipped ones or ONNX files, tried out."""
+
+from __future__ import annotations
+
+from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
+from asyncred.denoisers.provider import fast_at_int8
+from asyncred.denoisers.shipped import find_model, model_names
+from asyncred.errors import InputError
+from asyncred.runtime.config import RunConfig
+
+
+def load_model(config: RunConfig) -> tuple[DenoiserModel, float]:
+    """The denoiser of a run, and how far its tiles differ from the whole. Raises ValueError."""
+    model = find_model(
+        config.denoiser,
+        output=config.denoiser_output,
+        value_range=config.denoiser_range,
+        halo=config.halo,
+        sigma=config.sigma,
+    )
+    error = halo_error(model)
+    if config.halo is None and error > EXACT:
+        raise InputError(
+            f"{model.path}: tiles with the halo of {model.field.halo} read from its graph differ "
+            f"by {error:.1e} from the whole, expected at most {EXACT:.0e}; "
+            "--halo N accepts a halo of your own"
+        )
+    return model, error
+
+
+def load_draft(config: RunConfig, model: DenoiserModel, *, proximal: bool) -> DenoiserModel | None:
+    """The denoiser for large steps, if one is meant. Raises ValueError where it does not fit."""
+    name = config.draft
+    if name == "auto":
+        name = f"{config.denoiser}-int8"
+        fits = proximal and config.provider in ("auto", "cpu") and config.halo is None
+        if not (fits and name in model_names() and fast_at_int8()):
+            return None
+    if name == "none":
+        return None
+    draft = find_model(
+        name, output=config.denoiser_output, value_range=config.denoiser_range, sigma=config.sigma
+    )
+    shape, expected = ((found.field.halo, found.field.align) for found in (draft, model))
+    if shape != expected:
+        raise InputError(
+            f"--draft {name}: halo and alignment are {shape}, expected those of {model.path}: "
+            f"{expected}"
+        )
+    return draft

@@ -1,0 +1,81 @@
+"""Where a rank's time goes, and how to waste it on purpose: wrappers around D, A and G."""
+
+from __future__ import annotations
+
+import time
+
+from asyncred.denoisers.onnx import Array, Denoiser
+from asyncred.history import Times
+from asyncred.operators import Image, Operator, Rows
+from asyncred.red.operator import RedOperator
+
+
+class TimedDenoiser:
+    """A denoiser that adds its time to ``times.denoiser``."""
+
+    def __init__(self, D: Denoiser, times: Times) -> None:
+        self.halo, self.align = D.halo, D.align
+        self._D, self._times = D, times
+
+    def __call__(self, x: Array) -> Array:
+        """D(x)."""
+        start = time.perf_counter()
+        out = self._D(x)
+        self._times.denoiser += time.perf_counter() - start
+        return out
+
+
+class TimedOperator:
+    """An operator that adds the time of its gradients, and of its moves, to ``times.gradient``."""
+
+    def __init__(self, A: Operator, times: Times) -> None:
+        self.halo, self._A, self._times = A.halo, A, times
+
+    def request(self, i: int, rows: Rows | None) -> None:
+        """Ask other hosts."""
+        self._A.request(i, rows)
+
+    def gradient(self, i: int, x_i: Image, rows: Rows | None) -> Image:
+        """The gradient of block i."""
+        start = time.perf_counter()
+        out = self._A.gradient(i, x_i, rows)
+        self._times.gradient += time.perf_counter() - start
+        return out
+
+    def normal(self, i: int, v: Image) -> Image:
+        """A_i^T A_i v."""
+        start = time.perf_counter()
+        out = self._A.normal(i, v)
+        self._times.gradient += time.perf_counter() - start
+        return out
+
+    def moved(self, i: int, delta: Image) -> None:
+        """Be told of an update."""
+        start = time.perf_counter()
+        self._A.moved(i, delta)
+        self._times.gradient += time.perf_counter() - start
+
+    def measurements(self, i: int) -> int:
+        """m_i."""
+        return self._A.measurements(i)
+
+    def lipschitz(self, i: int, minibatch: int | None) -> float:
+        """L_i."""
+        return self._A.lipschitz(i, minibatch)
+
+
+class SlowedRed(RedOperator):
+    """G on a rank made ``factor`` times slower: after each block it sleeps for the difference."""
+
+    def __init__(self, G: RedOperator, *, factor: float, times: Times) -> None:
+        super().__init__(G.grid, G.A, G.D, tau=G.tau)
+        self._G, self._factor, self._times = G, factor, times
+
+    def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
+        """G_i, late."""
+        start = time.perf_counter()
+        G_i = self._G.block(i, x_tilde, rows)
+        pause = (self._factor - 1) * (time.perf_counter() - start)
+        time.sleep(pause)
+        self._times.slowed += pause
+        return G_i

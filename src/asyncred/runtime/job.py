@@ -1,0 +1,189 @@
+"""What one rank works with: for all images; for one, from its start or where it was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mpi4py import MPI
+
+from asyncred.denoisers.onnx import Denoiser
+from asyncred.denoisers.provider import Provider
+from asyncred.denoisers.values import Parts, Ranged, range_of, sample, without_phases
+from asyncred.files.checkpoint import Past, read_blocks, read_past, read_residual
+from asyncred.history import Times
+from asyncred.operators import Image, Operator
+from asyncred.red.continuation import Continued
+from asyncred.red.draft import DraftedRed, Drafts
+from asyncred.red.momentum import HeavyBallRed, Velocity
+from asyncred.red.operator import RedOperator
+from asyncred.red.proximal import FactoredRed, ProximalRed
+from asyncred.runtime.collective import on_all, on_root
+from asyncred.runtime.config import RunConfig
+from asyncred.runtime.instrument import SlowedRed, TimedDenoiser, TimedOperator
+from asyncred.runtime.placement import Placement
+from asyncred.runtime.plan import Plan, checkpoint_of, truth_blocks
+from asyncred.runtime.terms import CoupledTerm, ImageTerm, LocalTerm
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What one rank works with for all images."""
+
+    config: RunConfig
+    everybody: MPI.Intracomm
+    comm: MPI.Intracomm
+    """The ranks that share an image with this one."""
+    plan: Plan
+    placement: Placement
+    node: MPI.Intracomm | None
+    """Those of them that update each other's blocks, where this rank is one."""
+    term: LocalTerm | CoupledTerm
+    denoiser: Denoiser
+    draft: Denoiser | None
+    """A cheaper one for large steps."""
+    hosts: list[str]
+    """Of all ranks."""
+    providers: list[Provider]
+    """Of each rank's denoiser."""
+
+    @property
+    def images(self) -> range:
+        """Those that are asked for."""
+        return self.plan.problem.images
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one rank works with for one image."""
+
+    config: RunConfig
+    comm: MPI.Intracomm
+    plan: Plan
+    placement: Placement
+    node: MPI.Intracomm | None
+    """The ranks that update each other's blocks, where this one is one of several."""
+    index: int
+    """Which image of the problem."""
+    term: ImageTerm
+    D: Denoiser
+    """Of gray pictures in [0, 1]."""
+    draft: Denoiser | None
+    """A cheaper one for large steps."""
+    truth: Mapping[int, Image]
+    shades: tuple[float, float]
+    """The image's values for black and white."""
+    seconds: float
+    """The time limit."""
+    past: Past
+    """What was done before the run was cut."""
+    resumed: Mapping[int, Image] | None = None
+    """The own blocks where it was cut."""
+    velocity: Mapping[int, Image] = field(default_factory=dict)
+    """Their momentum there."""
+    checkpoint: Path | None = None
+    """Where to put it down."""
+
+    @property
+    def own(self) -> list[int]:
+        """The blocks of this rank."""
+        return self.placement.own
+
+    @property
+    def momentum(self) -> float:
+        """0 for the gradient's update."""
+        return self.plan.proximal.momentum if self.plan.proximal else 0.0
+
+    def dressed(self, D: Denoiser) -> Denoiser:
+        """A denoiser of gray pictures in [0, 1] for images of this one's values."""
+        D = D if self.shades == (0.0, 1.0) else Ranged(D, *self.shades)
+        return Parts(D) if np.dtype(self.plan.problem.data.dtype).kind == "c" else D
+
+    def operator(self, A: Operator, D: Denoiser) -> RedOperator:
+        """G with a dressed denoiser, or the direction of the proximal update in its place."""
+        grid, tau, proximal = self.plan.problem.grid, self.plan.tau, self.plan.proximal
+        if proximal is None:
+            return RedOperator(grid, A, D, tau=tau)
+        if proximal.factors is not None:
+            return FactoredRed(grid, A, D, tau=tau, mu=proximal.mu)
+        return ProximalRed(grid, A, D, tau=tau, mu=proximal.mu, steps=self.config.inner)
+
+    def timed_operator(
+        self, times: Times, drafts: Drafts, velocity: Velocity, epoch: Callable[[], float]
+    ) -> RedOperator:
+        """What the algorithm iterates: the same, its time counted, with all that was asked for.
+
+        That is drafts, the continuation by ``epoch``, momentum, and slowness of this rank.
+        """
+        A, length = TimedOperator(self.term.A, times), self.config.continuation
+
+        def timed(D: Denoiser) -> RedOperator:
+            D = Continued(D, epoch, length) if length else D
+            return self.operator(A, TimedDenoiser(self.dressed(D), times))
+
+        G = timed(self.D)
+        if self.draft is not None:
+            low, high = self.shades
+            G = DraftedRed(G, timed(self.draft), drafts, scale=high - low)
+        if self.momentum:
+            G = HeavyBallRed(G, beta=self.momentum, velocity=velocity)
+        factor = dict(self.config.slow).get(self.comm.rank, 1.0)
+        return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
+
+
+def make_job(setup: Setup, index: int, seconds: float) -> Job:
+    """What this rank works with for one image of the stack. Collective. Raises InputError."""
+    config, plan, comm, own = setup.config, setup.plan, setup.comm, setup.placement.own
+    known = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
+    term = setup.term.turn(index)
+    truth = without_phases(known, term.phases)
+    shades = config.range or plan.problem.shades
+    if shades is None:
+        samples = comm.allgather(
+            [sample(block, len(plan.problem.grid)) for block in term.x0.values()]
+        )
+        shades = range_of(np.concatenate([part for parts in samples for part in parts]))
+    job = Job(
+        config,
+        comm,
+        plan,
+        setup.placement,
+        setup.node,
+        index,
+        term,
+        setup.denoiser,
+        setup.draft,
+        truth,
+        shades,
+        seconds,
+        Past.nothing(len(plan.problem.grid)),
+        checkpoint=checkpoint_of(config.checkpoint_file, plan.problem, index),
+    )
+    cut = checkpoint_of(config.resume, plan.problem, index)
+    return job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
+
+
+def _resumed(job: Job, path: Path) -> Job:
+    """The same job where the run was cut. Collective. Raises InputError."""
+    comm, plan, problem = job.comm, job.plan, job.plan.problem
+    past = on_root(
+        comm,
+        lambda: read_past(
+            path,
+            grid=problem.grid,
+            image=job.index,
+            input_sha256=plan.sha256,
+            dtype=problem.data.dtype,
+        ),
+    )
+    blocks = on_all(comm, lambda: read_blocks(path, "x", problem.grid, job.own))
+    velocity = on_all(comm, lambda: read_blocks(path, "velocity", problem.grid, job.own))
+    coupling = job.term.coupling
+    if coupling and past.ranks == comm.size == 1:
+        coupling.restore(on_all(comm, lambda: read_residual(path, range(problem.data.groups))))
+    elif coupling:
+        coupling.refresh(blocks)
+    return replace(job, past=past, resumed=blocks, velocity=velocity)

@@ -1,0 +1,188 @@
+"""How far the run is: each rank keeps its own records, rank 0 looks at all of them now and then.
+
+Distance to the solution: ||G(x)||^2 / ||G(x0)||^2, with each block's G_i as of its last update over
+that as of its first, unless the run knows G(x0) itself.
+Step: ||change of x|| / ||x|| over the last update of every block, that is over one epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncred.history import LONGEST_DELAY, Reason, Sample
+from asyncred.metrics import snr_from_squares
+from asyncred.operators import Image
+from asyncred.shared import Counters
+
+SUMS = 8
+"""Running sums per rank: updates, blocks visited, |G|^2, |step|^2, |x|^2, |x - truth|^2, |G|^2 of
+first updates, delays."""
+
+RECORD = 6
+"""Numbers of a block: 1 once it was updated; of its last update, four of the sums above; |G|^2 of
+its first."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What distances are measured against: sums over the whole image."""
+
+    blocks: int
+    truth_square: float | None
+    G0_square: float | None = None
+    """None: that of the first updates."""
+    updates: int = 0
+    """What was done before: of all blocks."""
+    seconds: float = 0.0
+    delays: int = 0
+    """Their delays added up."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """When a run is good enough; 0 never is."""
+
+    step: float = 0.0
+    distance: float = 0.0
+
+    def met(self, sample: Sample) -> bool:
+        """True where either value is reached."""
+        return sample.step < self.step or sample.distance < self.distance
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """What rank 0 does now and then."""
+
+    interval: float
+    """Seconds between two samples."""
+    on_sample: Callable[[Sample], None]
+    tolerance: Tolerance = Tolerance()
+    """Where a sample ends the run."""
+
+
+class RunMonitor:
+    """The records of one rank; on rank 0 also the history of the run.
+
+    ``truth`` maps the blocks that this rank updates to the true image, where it is known, and
+    ``records`` each of them to ``RECORD`` zeros, in memory that all ranks share which update it:
+    sums are of differences, whoever made the update before. Rank 0 takes samples, hands them on and
+    stops the run by them as ``reporting`` says.
+    ``counts`` and ``history`` are those of the own blocks and of the run before it was cut.
+    """
+
+    def __init__(
+        self,
+        counters: Counters,
+        reference: Reference,
+        *,
+        truth: Mapping[int, Image],
+        records: Mapping[int, NDArray[np.float64]],
+        reporting: Reporting,
+        counts: Mapping[int, int] | None = None,
+        history: Sequence[Sample] = (),
+    ) -> None:
+        self._counters, self._reference, self._truth = counters, reference, truth
+        self._reporting = reporting
+        self._root = counters.comm.rank == 0
+        self._start = self._next = time.perf_counter()
+        self._end: float | None = None
+        self._records = records
+        self._sums = np.zeros(SUMS)
+        self.counts: dict[int, int] = dict(counts or {})
+        self.delays = np.zeros(LONGEST_DELAY + 1, np.int64)
+        self.history: list[Sample] = list(history)
+
+    def begin(self) -> None:
+        """Set the clock to zero."""
+        self._start = time.perf_counter()
+        self._next = self._start + self._reporting.interval
+
+    @property
+    def seconds(self) -> float:
+        """How long the run goes on, with what was before."""
+        now = self._end or time.perf_counter()
+        return self._reference.seconds + now - self._start
+
+    def end(self) -> None:
+        """Stop the clock."""
+        self._end = time.perf_counter()
+
+    def record(self, i: int, x_i: Image, G_i: Image, *, gamma: float, delay: int) -> None:
+        """Block i went from ``x_i`` to ``x_i - gamma G_i``; ``delay`` updates came between."""
+        x_new = x_i - gamma * G_i
+        G_square = _square(G_i)
+        error = _square(x_new - self._truth[i]) if i in self._truth else 0.0
+        record = self._records[i]
+        first = record[5] if record[0] else G_square
+        new = np.array([1.0, G_square, gamma**2 * G_square, _square(x_new), error, first])
+        self._sums[1:7] += new - record
+        record[:] = new
+        self.counts[i] = self.counts.get(i, 0) + 1
+        self.delays[min(max(delay, 0), LONGEST_DELAY)] += 1
+        self._sums[0] += 1
+        self._sums[7] += delay
+        self._counters.publish(self._sums)
+        if self._root and time.perf_counter() >= self._next:
+            self.sample()
+
+    def sample(self) -> None:
+        """Take a sample; rank 0 only. Not collective."""
+        self._next = time.perf_counter() + self._reporting.interval
+        sums = self._counters.collect().sum(axis=0)
+        if sums[1] < self._reference.blocks:
+            return  # some block was never updated: nothing to compare yet
+        found = self._sample_of(sums)
+        self.history.append(found)
+        self._reporting.on_sample(found)
+        if not math.isfinite(found.distance):
+            self._counters.raise_stop(Reason.DIVERGED)
+        elif self._reporting.tolerance.met(found):
+            self._counters.raise_stop(Reason.TOLERANCE)
+
+    def G0_square(self) -> float | None:
+        """||G(x0)||^2, None while some block was never updated; rank 0 only."""
+        if self._reference.G0_square is not None:
+            return self._reference.G0_square
+        sums = self._counters.collect().sum(axis=0)
+        return float(sums[6]) if sums[1] == self._reference.blocks else None
+
+    def close(self, G_square: float | None) -> None:
+        """End the history, with ||G||^2 of the final x where that was evaluated.
+
+        What is not known because some block was never updated is NaN.
+        """
+        sums = self._counters.collect().sum(axis=0)
+        if G_square is not None:
+            sums[2] = G_square
+        last = self._sample_of(sums)
+        if sums[1] < self._reference.blocks:
+            distance = math.nan if G_square is None else last.distance
+            last = replace(last, distance=distance, step=math.nan, snr=math.nan)
+        self.history.append(last)
+
+    def _sample_of(self, sums: NDArray[np.float64]) -> Sample:
+        updates, _, G_square, step, x, error, first, delays = (float(value) for value in sums)
+        before = self._reference
+        G0_square = first if before.G0_square is None else before.G0_square
+        updates, delays = updates + before.updates, delays + before.delays
+        truth = before.truth_square
+        return Sample(
+            int(updates),
+            self.seconds,
+            G_square / G0_square if G0_square else 0.0,
+            float(np.sqrt(max(step, 0.0) / x)) if x > 0 else float("inf"),
+            snr_from_squares(truth, max(error, 0.0)) if truth else float("nan"),
+            delays / updates if updates else 0.0,
+        )
+
+
+def _square(x: Image) -> float:
+    flat = x.ravel()
+    return float(np.vdot(flat, flat).real)

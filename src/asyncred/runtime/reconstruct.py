@@ -1,0 +1,285 @@
+"""One image: the algorithm that was asked for, on this rank, until something ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mpi4py import MPI
+
+from asyncred.grid import region_shape
+from asyncred.history import Reason, Sample, Times
+from asyncred.operators import Image
+from asyncred.red.async_red import async_red
+from asyncred.red.draft import Drafts
+from asyncred.red.guard import Guard
+from asyncred.red.operator import RedOperator
+from asyncred.red.serial_red import LocalImage, bc_red, gm_red
+from asyncred.red.stepsize import Step
+from asyncred.red.sync_red import sync_red
+from asyncred.runtime.budget import CLAIM
+from asyncred.runtime.job import Job
+from asyncred.runtime.keeper import KeptStop
+from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor, Tolerance
+from asyncred.runtime.state import AnyImage, State, keeper_of
+from asyncred.runtime.steps import choices, choose_step
+from asyncred.runtime.stopping import AsyncStop, SyncStop
+from asyncred.shared import Claims, Counters, SharedImage, sharing
+
+ALGORITHMS: Mapping[str, Callable[..., None]] = {
+    "async": async_red,
+    "sync": sync_red,
+    "bc": bc_red,
+    "gm": gm_red,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it on this rank."""
+
+    final: Mapping[int, Image]
+    """The own blocks."""
+    monitor: RunMonitor
+    times: Times
+    drafts: Drafts
+    drifts: list[float]
+    """Of the residual, at each of its renewals."""
+    relaxation: float
+    """By which the guard shortened the steps of this rank, 1 where it did not."""
+    reason: Reason
+    """Why all ranks stopped."""
+
+
+def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample], None]) -> Outcome:
+    """Run the algorithm. Collective over the ranks of the job; rank 0 shows samples of it."""
+    times, past = Times(), job.past
+    blocks = len(job.plan.problem.grid)
+    with ExitStack() as stack:
+        counters = stack.enter_context(Counters(job.comm, sums=SUMS))
+        share = sharing(job.node, stack)
+        drafts = share({i: past.drafts[i].copy() for i in job.own})
+        velocity = share(_velocity(job))
+
+        def epoch() -> float:
+            return (past.updates + counters.updates()) / blocks
+
+        G = job.timed_operator(times, drafts, velocity, epoch)
+        x = stack.enter_context(_image(job, G, counters))
+        reference = _reference(job, x)
+        monitor = RunMonitor(
+            counters,
+            reference,
+            truth=share(dict(job.truth)),
+            records=share({i: np.zeros(RECORD) for i in job.own}),
+            reporting=Reporting(
+                job.config.report, show, Tolerance(job.plan.tol, job.config.tol_distance)
+            ),
+            counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
+            history=past.history,
+        )
+        state = State(
+            job,
+            x,
+            counters,
+            monitor,
+            times,
+            drafts,
+            velocity,
+            _claims(job, stack),
+            list(past.drifts),
+        )
+        reason, relaxation = _iterate(state, G, signalled)
+        kept = replace(times)  # the last distance is no part of the loop
+        _close_history(state, reason)
+        if job.comm.rank == 0:
+            show(monitor.history[-1])
+        final = {i: x.block(i) for i in job.own}
+        drafted = {i: drafts[i].copy() for i in job.own}
+        return Outcome(final, monitor, kept, drafted, state.drifts, relaxation, reason)
+
+
+def _velocity(job: Job) -> dict[int, Image]:
+    """The momentum of the own blocks to begin with; {} where there is none."""
+    if not job.momentum:
+        return {}
+    if job.velocity:
+        return dict(job.velocity)
+    grid, dtype = job.plan.problem.grid, job.plan.problem.data.dtype
+    return {i: np.zeros(region_shape(grid.block(i)), dtype) for i in job.own}
+
+
+def legs(budget: int, refresh: float, blocks: int, *, coupled: bool) -> list[int]:
+    """Updates after which A x - y is computed anew, every so many epochs; the budget last."""
+    if not coupled or refresh == 0:
+        return [budget]
+    every = max(1, round(refresh * blocks))
+    return [*range(every, budget, every), budget]
+
+
+@contextmanager
+def _image(job: Job, G: RedOperator, counters: Counters) -> Iterator[AnyImage]:
+    """x in the form that the method works on. Collective."""
+    grid, dtype = G.grid, job.plan.problem.data.dtype
+    x0 = job.term.x0 if job.resumed is None else job.resumed
+    if job.config.method in ("gm", "bc"):
+        whole = np.zeros(grid.shape, dtype)
+        for i, block in x0.items():
+            whole[grid.block(i)] = block
+        yield LocalImage(G.windows, whole)
+        return
+    with SharedImage(
+        job.comm,
+        G.windows,
+        job.placement.owner,
+        x0=x0.__getitem__,
+        dtype=dtype,
+        counters=counters,
+        far=job.placement.far,
+    ) as shared:
+        yield shared
+
+
+def _claims(job: Job, stack: ExitStack) -> Claims | None:
+    """Who works on which block, where ranks update each other's. Collective."""
+    if job.node is None:
+        return None
+    updates = {i: int(job.past.per_block[i]) for i in job.placement.reach}
+    return stack.enter_context(Claims(job.node, updates))
+
+
+def _reference(job: Job, x: AnyImage) -> Reference:
+    """||G(x0)||^2, where directions do not tell it, and ||truth||^2. Collective."""
+    truth = sum(float(np.sum(np.square(np.abs(block)))) for block in job.truth.values())
+    total = job.comm.allreduce(truth)
+    problem, past = job.plan.problem, job.past
+    delays = int(past.delays @ np.arange(past.delays.size))
+    G0_square = past.G0_square
+    if G0_square is None and job.config.minibatch is not None:
+        G0_square = _G_square(job, x)
+    return Reference(
+        len(problem.grid),
+        total if problem.has_truth else None,
+        G0_square,
+        past.updates,
+        past.seconds,
+        delays,
+    )
+
+
+def _G_square(job: Job, x: AnyImage) -> float:
+    """||G(x)||^2 with all measurements. Collective: nobody writes meanwhile."""
+    own, G = 0.0, job.operator(job.term.A, job.dressed(job.D))  # never slowed, no draft
+    for i in job.own:
+        own += float(np.sum(np.square(np.abs(G.block(i, x.fresh(i))))))
+    return float(job.comm.allreduce(own))
+
+
+def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tuple[Reason, float]:
+    """Run the algorithm on this rank; why all ranks stopped, and the relaxation. Collective."""
+    job, monitor = state.job, state.monitor
+    config, coupling = job.config, job.term.coupling
+    keeper, step = keeper_of(state), choose_step(job, state.updates)
+    guard = _guard(state, step)
+    at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
+    job.comm.Barrier()  # all clocks start together
+    stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
+    asked = KeptStop(stop, keeper) if keeper else stop
+    state.times.reset()
+    monitor.begin()
+    loop, reason = 0.0, Reason.BUDGET
+    coupled = coupling is not None
+    everything = legs(job.plan.budget, config.refresh, len(G.grid), coupled=coupled)
+    for leg in [leg for leg in everything if leg > job.past.updates]:
+        stop.until(-(-leg // at_once))
+        order, minibatch = choices(job, state.claims, sum(monitor.counts.values()))
+        start = time.perf_counter()
+        ALGORITHMS[config.method](
+            G,
+            state.x,
+            order=order,
+            minibatch=minibatch,
+            step=guard or step,
+            stop=asked,
+            monitor=guard or monitor,
+        )
+        loop += time.perf_counter() - start
+        reason = _agreed(state, stop.reason or Reason.BUDGET)
+        if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
+            # with the residual that the next update would have read
+            keeper.finish(wanted=reason is not Reason.DIVERGED)
+        if coupling:
+            state.drifts.append(coupling.refresh(state.blocks()))
+        if reason is not Reason.BUDGET:
+            break
+    state.times.loop = loop
+    return reason, guard.relaxation if guard else 1.0
+
+
+def _guard(state: State, step: Step) -> Guard | None:
+    """The guard of step and monitor, where the update is the proximal one."""
+    job, counters, past = state.job, state.counters, state.job.past
+    if job.plan.proximal is None or job.config.minibatch is not None:
+        return None
+    end = job.config.continuation * len(job.plan.problem.grid)
+
+    def begun() -> bool:
+        return past.updates + counters.updates() >= end
+
+    def give_up() -> None:
+        counters.raise_stop(Reason.DIVERGED)
+
+    blocks = len(job.own)
+    return Guard(step, state.monitor, blocks=blocks, begun=begun, give_up=give_up)
+
+
+def _agreed(state: State, mine: Reason) -> Reason:
+    """Why all ranks stopped, which is that x diverged where any of it is not finite. Collective."""
+    if not state.finite():
+        mine = Reason.DIVERGED
+    return Reason(state.job.comm.allreduce(int(mine), MPI.MAX))
+
+
+def _stop(
+    job: Job, counters: Counters, signalled: Callable[[], bool], done: int
+) -> AsyncStop | SyncStop:
+    """What stops this rank; its budget is told later."""
+    seconds = job.seconds
+    if job.config.method == "sync":
+        return SyncStop(
+            job.comm, counters, updates=0, seconds=seconds, signalled=signalled, done=done
+        )
+    return AsyncStop(
+        counters,
+        updates=0,
+        most=_most(job),
+        seconds=seconds,
+        signalled=signalled,
+        done=done,
+    )
+
+
+def _most(job: Job) -> int:
+    """How much of the budget this rank claims at once.
+
+    What a slow rank has claimed of it nobody steals: one update at a time, but not over a network.
+    """
+    return 1 if job.node and not job.placement.far else max(CLAIM, len(job.own))
+
+
+def _close_history(state: State, reason: Reason) -> None:
+    """End the history. Collective.
+
+    With G at the final x, which minibatches have not told, unless the run ended in haste.
+    """
+    minibatch = state.job.config.minibatch is not None
+    state.job.comm.Barrier()
+    state.monitor.end()
+    exact = minibatch and reason in (Reason.BUDGET, Reason.TOLERANCE)
+    G_square = _G_square(state.job, state.x) if exact else None
+    if state.job.comm.rank == 0:
+        state.monitor.close(G_square)

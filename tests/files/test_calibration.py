@@ -1,0 +1,103 @@
+"""Sensitivities and phase from the centre of k-space, of coils and phases that are known."""
+
+import numpy as np
+import pytest
+
+from asyncred.commands.simulate.mri import smooth_coils, smooth_phase
+from asyncred.files.pictures import load_image
+from asyncred.files.problem.calibration import LARGEST, central, phases, sensitivities
+from asyncred.grid import BlockGrid
+
+SIZE = (64, 48)
+GRID = BlockGrid(SIZE, (20, 17))
+ALL = list(range(len(GRID)))
+
+
+def picture():
+    """Surrounded by nothing, as what lies in a scanner is."""
+    y, x = np.mgrid[-1 : 1 : SIZE[0] * 1j, -1 : 1 : SIZE[1] * 1j]
+    return load_image("camera", size=64)[:, :48] * (x * x + y * y < 0.8)
+
+
+def transform(images):
+    """Centred and orthonormal, by the definition."""
+    shifted = np.fft.ifftshift(images, axes=(-2, -1))
+    return np.fft.fftshift(np.fft.fft2(shifted, norm="ortho"), axes=(-2, -1))
+
+
+def joined(blocks):
+    whole = np.zeros((*blocks[0].shape[:-2], *SIZE), np.complex64)
+    for i, block in blocks.items():
+        whole[(..., *GRID.block(i))] = block
+    return whole
+
+
+def middle(k, reach):
+    h, w = (n // 2 for n in SIZE)
+    return k[..., h - reach : h + reach + 1, w - reach : w + reach + 1].astype(np.complex64)
+
+
+def test_sensitivities_are_those_of_the_low_frequencies():
+    k = transform(smooth_coils(SIZE, 5, np.random.default_rng(0)) * picture())
+    taper = np.zeros(SIZE)
+    taper[32 - 6 : 32 + 7, 24 - 6 : 24 + 7] = np.outer(*[np.hanning(15)[1:-1]] * 2)
+    low = np.fft.ifft2(np.fft.ifftshift(k * taper, axes=(1, 2)), norm="ortho")
+    low = np.fft.fftshift(low, axes=(1, 2))
+    found = joined(sensitivities(middle(k, 6), GRID, ALL))
+    norm = np.sqrt((np.abs(low) ** 2).sum(axis=0))
+    np.testing.assert_allclose(found * norm, low, atol=1e-6)
+
+
+def test_sensitivities_are_the_coils_but_for_the_phase():
+    s = smooth_coils(SIZE, 6, np.random.default_rng(1))
+    np.testing.assert_allclose((np.abs(s) ** 2).sum(axis=0), 1, rtol=1e-5)
+    found = joined(sensitivities(middle(transform(s * picture()), 8), GRID, ALL))
+    np.testing.assert_allclose((np.abs(found) ** 2).sum(axis=0), 1, rtol=1e-5)
+    alike = np.abs((found.conj() * s).sum(axis=0))  # 1 where equal but for a common phase
+    assert np.average(alike, weights=picture() ** 2) > 0.999  # what is dark tells nothing
+
+
+def test_phase_of_the_image():
+    rng = np.random.default_rng(2)
+    s, phase = smooth_coils(SIZE, 4, rng), smooth_phase(SIZE, rng)
+    x = picture() * np.exp(1j * phase)
+    coils = {i: s[(slice(None), *GRID.block(i))] for i in ALL}
+    P = joined(phases(middle(transform(s * x), 8), coils, GRID, ALL))
+    np.testing.assert_allclose(np.abs(P), 1, rtol=1e-5)
+    assert np.linalg.norm((x * P.conj()).imag) < 0.15 * np.linalg.norm(x.imag)
+
+
+def test_nothing_sampled_is_no_phase():
+    coils = {0: np.ones((2, 20, 17), np.complex64)}
+    P = phases(np.zeros((2, 0, 0), np.complex64), coils, GRID, [0])
+    np.testing.assert_array_equal(P[0], np.ones((20, 17)))
+
+
+def columns(*sampled):
+    mask = np.zeros((40, 20), bool)
+    mask[:, list(sampled)] = True
+    return mask
+
+
+def points():
+    mask = np.zeros((40, 20), bool)
+    mask[17:24, 9:12] = mask[3, 3] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "rows", "cols"),
+    [
+        (columns(8, 9, 10, 11, 12, 17), LARGEST, range(8, 13)),
+        (columns(7, 8, 9, 10, 11), LARGEST, range(9, 12)),
+        (columns(9, 11), 0, range(0)),
+        (np.ones((40, 20), bool), LARGEST, range(1, 20)),
+        (columns(8, 9, 10, 11, 12).T[:, :20], 5, range(1, 20)),
+        (points(), 7, range(9, 12)),
+    ],
+)
+def test_centre(mask, rows, cols):
+    found = central(mask)
+    np.testing.assert_array_equal(np.arange(mask.shape[1])[found[1]], cols)
+    assert len(np.arange(mask.shape[0])[found[0]]) == rows
+    assert mask[found].all()
