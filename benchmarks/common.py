@@ -27,11 +27,14 @@ PEAK = """
 import json, resource, sys
 from pathlib import Path
 from mpi4py import MPI
-from asyncred.app import run
-from asyncred.config import RunConfig
+from asyncred.runtime.app import run
+from asyncred.runtime.config import RunConfig
 problem, output = map(Path, sys.argv[1:3])
 flags = json.loads(sys.argv[3])
-run(RunConfig(problem, output, overwrite=True, threads=1, **flags), MPI.COMM_WORLD)
+config = RunConfig.from_values(
+    problem=problem, output=output, overwrite=True, threads=1, **flags
+)
+run(config, MPI.COMM_WORLD)
 peak = MPI.COMM_WORLD.gather(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 if MPI.COMM_WORLD.rank == 0:
     print(json.dumps(peak))

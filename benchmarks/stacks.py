@@ -30,8 +30,8 @@ FLAGS = ("--denoiser", "tv", "--sigma", "5", "--epochs", "60", "--ranks-per-imag
 PEAK = """
 import json, resource, sys
 from mpi4py import MPI
-from asyncred.app import run
-from asyncred.config import load_config
+from asyncred.runtime.app import run
+from asyncred.runtime.config import load_config
 problem, output = sys.argv[1:3]
 flags = {"problem": problem, "output": output, "overwrite": True, "denoiser": "tv", "sigma": 5}
 run(load_config({**flags, "epochs": 5, "ranks_per_image": 1}, None), MPI.COMM_WORLD)

@@ -121,7 +121,7 @@ def test_kernels_without_openmp(monkeypatch):
 
 STUCK = """
 import ctypes, time
-import asyncred.doctor.limit as limit
+import asyncred.commands.doctor.limit as limit
 limit.GRACE = 0.3
 with limit.Limit(0.3, "!!  part: rank 0 hangs") as ends:
     {work}
@@ -202,9 +202,9 @@ def test_processes_that_do_not_see_each_other_are_refused(tmp_path):
 ILL = """
 import sys, time
 from mpi4py import MPI
-import asyncred.doctor.compute as compute
-import asyncred.doctor.latency as latency
-from asyncred.cli import main
+import asyncred.commands.doctor.compute as compute
+import asyncred.commands.doctor.latency as latency
+from asyncred.commands.cli import main
 
 def hang(provider):
     if MPI.COMM_WORLD.rank == 1:

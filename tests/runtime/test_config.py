@@ -1,13 +1,15 @@
 """The configuration of a run: defaults, then run.toml, then flags; every wrong value is named."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from asyncred.commands.flags import RUN_FLAGS
+from asyncred.commands.parser import Parser, add_sections
 from asyncred.errors import InputError
-from asyncred.runtime.config import RunConfig, load_config
+from asyncred.runtime.config import RunConfig, StoppingConfig, checks, load_config
+from asyncred.runtime.config.declare import parameter, parameters
 
 FILES = {"problem": "p.h5", "output": "r.h5"}
 
@@ -20,15 +22,23 @@ def toml(folder, text):
 
 def test_defaults():
     config = load_config(FILES, None)
-    assert config == RunConfig(Path("p.h5"), Path("r.h5"))
-    assert (config.method, config.tau, config.step) == ("async", None, "adaptive")
+    assert config == RunConfig.from_values(problem="p.h5", output="r.h5")
+    assert (config.update.method, config.denoiser.tau, config.update.step) == (
+        "async",
+        None,
+        "adaptive",
+    )
 
 
 def test_flags_over_toml_over_defaults(tmp_path):
     path = toml(tmp_path, 'problem = "a.h5"\noutput = "r.h5"\ntau = 0.5\nmax-time = 60\nseed = 3')
     config = load_config({"tau": "0.3", "problem": "b.h5"}, path)
-    assert (config.tau, config.problem, config.output) == (0.3, Path("b.h5"), Path("r.h5"))
-    assert (config.max_time, config.seed, config.order) == (60, 3, "epoch")
+    assert (config.denoiser.tau, config.data.problem, config.files.output) == (
+        0.3,
+        Path("b.h5"),
+        Path("r.h5"),
+    )
+    assert (config.stopping.max_time, config.update.seed, config.update.order) == (60, 3, "epoch")
 
 
 def test_flags_and_toml_take_the_same(tmp_path):
@@ -59,19 +69,19 @@ def test_flags_and_toml_take_the_same(tmp_path):
     }
     config = load_config({**FILES, **flags}, None)
     assert config == load_config({}, toml(tmp_path, lines))
-    assert config.slow == ((1, 4.0), (2, 1.5)) and config.denoiser_range == (0.0, 255.0)
+    assert config.machine.slow == ((1, 4.0), (2, 1.5)) and config.denoiser.range == (0.0, 255.0)
 
 
 def test_a_budget_of_the_flags_replaces_one_of_the_file_in_either_form(tmp_path):
     path = toml(tmp_path, 'problem = "a.h5"\noutput = "r.h5"\nupdates = 100')
-    assert load_config({"epochs": "50"}, path).budget(9) == 450
-    assert load_config({}, path).budget(9) == 100
+    assert load_config({"epochs": "50"}, path).stopping.budget(9) == 450
+    assert load_config({}, path).stopping.budget(9) == 100
 
 
 def test_every_flag_has_a_check():
-    for name in RUN_FLAGS:
-        with pytest.raises(InputError, match=f"--{name} is .*, expected "):
-            load_config({**FILES, name.replace("-", "_"): ""}, None)
+    for key, one in parameters(RunConfig).items():
+        with pytest.raises(InputError, match=f"--{one.name} is .*, expected "):
+            load_config({**FILES, key: ""}, None)
 
 
 BAD = {
@@ -120,9 +130,12 @@ def test_bad_value(key, value):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("tua = 1", r"run\.toml: tua: unknown key; known: problem, output, .*tau"),
+        (
+            "tua = 1",
+            r"run\.toml: tua: unknown key; did you mean tau\?; known: problem, .*tau",
+        ),
         ("tau = -1", r"run\.toml: tau is -1, expected a number >= 0"),
-        ("max-time = 0", r"run\.toml: max-time is 0, expected seconds > 0"),
+        ("max-time = 0", r"run\.toml: max-time is 0, expected a time > 0"),
         ("slow = 3", r"run\.toml: slow is 3, expected RANK:FACTOR"),
         ("[tau]\nvalue = 1", r"run\.toml: tau is \{'value': 1\}, expected a number"),
         ("tau = ", r"run\.toml: not TOML: Invalid value"),
@@ -152,10 +165,73 @@ def test_no_files():
     ("values", "updates"), [({}, 3600), ({"epochs": 0.3}, 3), ({"updates": 7, "epochs": 1}, 7)]
 )
 def test_budget(values, updates):
-    assert load_config({**FILES, **values}, None).budget(9) == updates
+    assert load_config({**FILES, **values}, None).stopping.budget(9) == updates
 
 
 def test_as_json_is_plain():
     plain = load_config({**FILES, "slow": "1:4"}, None).as_json()
     assert plain["problem"] == str(Path("p.h5").resolve()) and plain["max_time"] is None
     assert math.inf not in plain.values()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("0.5", 0.5),
+        ("90s", 90),
+        ("90m", 5400),
+        ("1.5h", 5400),
+        ("2d", 172800),
+        ("10:30", 630),
+        ("01:00:00", 3600),
+        ("1-00", 86400),
+        ("1-02:30", 95400),
+        ("2-03:04:05", 183845),
+    ],
+)
+def test_times(text, seconds):
+    assert load_config({**FILES, "max_time": text}, None).stopping.max_time == seconds
+
+
+@pytest.mark.parametrize("text", ["1x", "h", "1-", "a:b", "-5", "1:2:3:4", "-1:00", "1h30"])
+def test_what_is_no_time(text):
+    with pytest.raises(InputError, match=r"--max-time is .*, expected a time > 0: seconds, 90m"):
+        load_config({**FILES, "max_time": text}, None)
+
+
+@dataclass(frozen=True)
+class Patient(StoppingConfig):
+    """The group with one parameter more."""
+
+    patience: float = parameter(
+        checks.number("epochs > 0", open_low=True),
+        "epochs to wait for the best",
+        section="stopping",
+        metavar="EPOCHS",
+        default=7.0,
+        shown="7",
+    )
+
+
+@dataclass(frozen=True)
+class PatientConfig(RunConfig):
+    """The configuration with that group."""
+
+    stopping: Patient
+
+
+def test_a_parameter_is_declared_in_one_place(tmp_path):
+    """Flag, key in run.toml, check, help and record follow from its declaration."""
+    parser = Parser(prog="asyncred")
+    add_sections(parser, parameters(PatientConfig), taken=())
+    assert "--patience EPOCHS" in parser.format_help()
+    assert "epochs to wait for the best [7]" in " ".join(parser.format_help().split())
+    flags = vars(parser.parse_args(["--patience", "3"]))
+    config = load_config({**FILES, **flags}, None, configuration=PatientConfig)
+    assert config.stopping.patience == 3 and config.as_json()["patience"] == 3
+    path = toml(tmp_path, "patience = 4")
+    assert load_config(FILES, path, configuration=PatientConfig).stopping.patience == 4
+    assert load_config(FILES, None, configuration=PatientConfig).stopping.patience == 7
+    with pytest.raises(InputError, match="--patience is '0', expected epochs > 0"):
+        load_config({**FILES, "patience": "0"}, None, configuration=PatientConfig)

@@ -359,7 +359,7 @@ FAULT = """
 import sys
 from mpi4py import MPI
 import asyncred.red
-from asyncred.cli import main
+from asyncred.commands.cli import main
 
 class Fault(Exception): pass
 

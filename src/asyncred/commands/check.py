@@ -8,8 +8,7 @@ import numpy as np
 
 from asyncred.commands.forecast import Job, forecast, largest_window
 from asyncred.commands.models import level
-from asyncred.denoisers.onnx import EXACT, halo_error
-from asyncred.denoisers.shipped import find_model
+from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
 from asyncred.files.problem import Asked, CoupledData, Problem, read_problem
 from asyncred.operators.contract import dot_test
 from asyncred.runtime.placement import owners
@@ -19,9 +18,8 @@ from asyncred.runtime.plan import truth_blocks
 def describe(
     path: Path,
     asked: Asked,
+    model: DenoiserModel,
     *,
-    denoiser: str,
-    sigma: float | None = None,
     per_node: int | None = None,
     minibatch: int | None = None,
 ) -> str:
@@ -30,7 +28,7 @@ def describe(
     Its blocks, halo, memory and time, as tried here. Raises ValueError.
     """
     problem, ranks = read_problem(path, asked), asked.ranks
-    grid, model = problem.grid, find_model(denoiser, sigma=sigma)
+    grid = problem.grid
     if ranks > len(grid):
         raise ValueError(f"{path}: {len(grid)} blocks for {ranks} ranks, expected at most as many")
     if minibatch is not None and minibatch > problem.data.groups:

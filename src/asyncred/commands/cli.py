@@ -8,12 +8,16 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from asyncred.commands.arguments import locally
-from asyncred.commands.flags import build_parser
+from asyncred.commands.flags import DECLARED, OF_THE_DENOISER, build_parser
+from asyncred.commands.parser import locally
 from asyncred.errors import InputError
 from asyncred.runtime.abort import abort
 from asyncred.runtime.config import load_config
+
+if TYPE_CHECKING:
+    from asyncred.denoisers.onnx import DenoiserModel
 
 PARALLEL = ("run", "demo", "doctor")
 """The commands that are started with mpirun; no other touches MPI."""
@@ -33,6 +37,9 @@ def main(argv: list[str] | None = None) -> None:
         if rank == 0:
             print(f"asyncred: {error}", file=sys.stderr, flush=True)
         code = 2
+    except BrokenPipeError:  # of ``asyncred ... | head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     except SystemExit:
         raise
     except BaseException:
@@ -125,11 +132,22 @@ def _check(options: argparse.Namespace) -> int:
         lambda: describe(
             Path(options.problem),
             asked,
-            denoiser=options.denoiser,
-            sigma=options.sigma,
+            _model(options.denoiser, options),
             per_node=options.ranks_per_node,
             minibatch=options.minibatch,
         )
+    )
+
+
+def _model(name: str, options: argparse.Namespace) -> DenoiserModel:
+    from asyncred.denoisers.shipped import find_model
+
+    return find_model(
+        name,
+        output=options.denoiser_output,
+        value_range=options.denoiser_range,
+        halo=options.halo,
+        sigma=options.sigma,
     )
 
 
@@ -165,12 +183,20 @@ def _models(options: argparse.Namespace) -> int:
 
     def models() -> str:
         if options.name:
-            return describe_model(options.name, sigma=options.sigma)
-        if options.sigma is not None:
-            raise ValueError("--sigma is for one denoiser, expected NAME|FILE")
+            return describe_model(_model(options.name, options))
+        for key in OF_THE_DENOISER:
+            if getattr(options, key) != DECLARED[key].default:
+                raise ValueError(f"--{DECLARED[key].name} is for one denoiser, expected NAME|FILE")
         return list_models()
 
     return locally(models)
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from asyncred.commands.completion import complete
+
+    print(complete(build_parser(COMMANDS), options.shell))
+    return 0
 
 
 COMMANDS = {
@@ -181,4 +207,5 @@ COMMANDS = {
     "show": _show,
     "merge": _merge,
     "models": _models,
+    "completion": _completion,
 }

@@ -41,7 +41,9 @@ def demo(comm: MPI.Intracomm, folder: Path, *, epochs: float, overwrite: bool) -
     said = on_root(comm, prepare)
     if comm.rank == 0:
         print(said, flush=True)
-    config = RunConfig(problem, output, epochs=epochs, tol=TOLERANCE, overwrite=overwrite)
+    config = RunConfig.from_values(
+        problem=problem, output=output, epochs=epochs, tol=TOLERANCE, overwrite=overwrite
+    )
     code = run(config, comm)
     if comm.rank == 0:
         result = read_result(output)

@@ -20,9 +20,8 @@ def list_models() -> str:
     return "\n".join(lines)
 
 
-def describe_model(name: str, *, sigma: float | None = None) -> str:
+def describe_model(model: DenoiserModel) -> str:
     """What an ONNX file does, found by its graph and by trying it. Raises ValueError."""
-    model = find_model(name, sigma=sigma)
     error = halo_error(model)
     quality, norm = photograph_quality(model), worst_norm(model)
     return "\n".join(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 
 from asyncred.denoisers.onnx import DenoiserModel, inspect_denoiser
-from asyncred.errors import InputError
+from asyncred.errors import InputError, did_you_mean
 
 __all__ = ["find_model", "model_names", "model_path", "photograph", "photograph_path"]
 
@@ -61,7 +61,8 @@ def find_model(
     """A shipped denoiser by name, or an ONNX file; sigma in units of 1/255. Raises ValueError."""
     path = model_path(name)
     if path is None:
-        known = ", ".join(model_names())
-        raise InputError(f"{name}: no such file, nor a shipped denoiser ({known})")
+        names = model_names()
+        hint = did_you_mean(name, names)
+        raise InputError(f"{name}: no such file, nor a shipped denoiser ({', '.join(names)}){hint}")
     level = None if sigma is None else sigma / 255
     return inspect_denoiser(path, output=output, value_range=value_range, halo=halo, sigma=level)

@@ -49,17 +49,21 @@ def run(config: RunConfig, everybody: MPI.Intracomm) -> int:
     Collective over everybody. Raises InputError, the same on every rank, where the input is at
     fault; where that shows only in a later image, the job is aborted with one line.
     """
-    plan = on_root(everybody, lambda: make_plan(config, everybody.size))
+    plan = on_root(everybody, lambda: make_plan(config, everybody.size, files=config.files))
     comm = MPI.Intracomm(everybody.Split(everybody.rank // plan.ranks_per_image))
     blocks = len(plan.problem.grid)
-    steal = config.steal == "on"
-    placement = place(comm, blocks, threads=config.threads, everybody=everybody, steal=steal)
+    steal = config.machine.steal == "on"
+    placement = place(
+        comm, blocks, threads=config.machine.threads, everybody=everybody, steal=steal
+    )
     node = neighbours(comm) if steal else None
     term = read_term(everybody, comm, node, plan, placement)
     on_all(everybody, lambda: truth_blocks(plan.problem, placement.own, plan.problem.images[0]))
     hosts = everybody.allgather(MPI.Get_processor_name())
     thread = _progress_thread(config, everybody)  # from here on the first image's input is fine
-    provider = on_all(everybody, lambda: find_provider(config.provider, placement.local_rank))
+    provider = on_all(
+        everybody, lambda: find_provider(config.denoiser.provider, placement.local_rank)
+    )
     providers, threads = everybody.allgather(provider), placement.threads
     denoiser = on_all(
         everybody, lambda: OnnxDenoiser(plan.model, threads=threads, provider=provider)
@@ -112,7 +116,7 @@ def _all_images(setup: Setup, queue: Queue, signalled: Callable[[], bool]) -> in
     config, comm, images = setup.config, setup.comm, setup.images
     if len(images) > 1:
         on_root(setup.everybody, lambda: open_stack(setup))
-    deadline = time.monotonic() + config.max_time
+    deadline = time.monotonic() + config.stopping.max_time
     code, early = 0, False
     while not early and (row := _next_row(comm, queue)) < len(images):
         if setup.plan.done[row]:
@@ -122,9 +126,9 @@ def _all_images(setup: Setup, queue: Queue, signalled: Callable[[], bool]) -> in
         to_be_resumed = put_down or (early and len(images) > 1)
         code = max(code, EXIT_CODES.get(reason, 0), EARLY if to_be_resumed else 0)
     code = int(setup.everybody.allreduce(code, MPI.MAX))
-    written = len(images) > 1 or code != EARLY or config.checkpoint_file is None
+    written = len(images) > 1 or code != EARLY or config.files.kept is None
     if setup.everybody.rank == 0 and written:
-        print(f"wrote {config.output}", flush=True)
+        print(f"wrote {config.files.output}", flush=True)
     return code
 
 
@@ -169,7 +173,7 @@ def _fatal(setup: Setup) -> Iterator[None]:
 
 def _progress_thread(config: RunConfig, comm: MPI.Intracomm) -> bool:
     """Whether a progress thread is wanted. Raises InputError where the MPI library forbids it."""
-    asked = config.progress_thread
+    asked = config.machine.progress_thread
     wanted = spans_hosts(comm) if asked == "auto" else asked == "on"
     if wanted and MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise InputError(
@@ -182,4 +186,4 @@ def _progress_thread(config: RunConfig, comm: MPI.Intracomm) -> bool:
 def _display(setup: Setup, row: int) -> Progress:
     blocks, images = len(setup.plan.problem.grid), len(setup.images)
     title = f"image {row + 1} of {images}  " if images > 1 else ""
-    return progress(setup.plan.budget, blocks, setup.config.max_time, title)
+    return progress(setup.plan.budget, blocks, setup.config.stopping.max_time, title)

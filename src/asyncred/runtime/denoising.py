@@ -6,20 +6,20 @@ from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
 from asyncred.denoisers.provider import fast_at_int8
 from asyncred.denoisers.shipped import find_model, model_names
 from asyncred.errors import InputError
-from asyncred.runtime.config import RunConfig
+from asyncred.runtime.config import DenoiserConfig
 
 
-def load_model(config: RunConfig) -> tuple[DenoiserModel, float]:
+def load_model(asked: DenoiserConfig) -> tuple[DenoiserModel, float]:
     """The denoiser of a run, and how far its tiles differ from the whole. Raises ValueError."""
     model = find_model(
-        config.denoiser,
-        output=config.denoiser_output,
-        value_range=config.denoiser_range,
-        halo=config.halo,
-        sigma=config.sigma,
+        asked.name,
+        output=asked.output,
+        value_range=asked.range,
+        halo=asked.halo,
+        sigma=asked.sigma,
     )
     error = halo_error(model)
-    if config.halo is None and error > EXACT:
+    if asked.halo is None and error > EXACT:
         raise InputError(
             f"{model.path}: tiles with the halo of {model.field.halo} read from its graph differ "
             f"by {error:.1e} from the whole, expected at most {EXACT:.0e}; "
@@ -28,18 +28,23 @@ def load_model(config: RunConfig) -> tuple[DenoiserModel, float]:
     return model, error
 
 
-def load_draft(config: RunConfig, model: DenoiserModel, *, proximal: bool) -> DenoiserModel | None:
+def load_draft(
+    asked: DenoiserConfig, model: DenoiserModel, *, proximal: bool
+) -> DenoiserModel | None:
     """The denoiser for large steps, if one is meant. Raises ValueError where it does not fit."""
-    name = config.draft
+    name = asked.draft
     if name == "auto":
-        name = f"{config.denoiser}-int8"
-        fits = proximal and config.provider in ("auto", "cpu") and config.halo is None
+        name = f"{asked.name}-int8"
+        fits = proximal and asked.provider in ("auto", "cpu") and asked.halo is None
         if not (fits and name in model_names() and fast_at_int8()):
             return None
     if name == "none":
         return None
     draft = find_model(
-        name, output=config.denoiser_output, value_range=config.denoiser_range, sigma=config.sigma
+        name,
+        output=asked.output,
+        value_range=asked.range,
+        sigma=asked.sigma,
     )
     shape, expected = ((found.field.halo, found.field.align) for found in (draft, model))
     if shape != expected:

@@ -25,7 +25,8 @@ from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.config import RunConfig
 from asyncred.runtime.instrument import SlowedRed, TimedDenoiser, TimedOperator
 from asyncred.runtime.placement import Placement
-from asyncred.runtime.plan import Plan, checkpoint_of, truth_blocks
+from asyncred.runtime.plan import Plan, truth_blocks
+from asyncred.runtime.refusals import checkpoint_of
 from asyncred.runtime.terms import CoupledTerm, ImageTerm, LocalTerm
 
 
@@ -109,7 +110,7 @@ class Job:
             return RedOperator(grid, A, D, tau=tau)
         if proximal.factors is not None:
             return FactoredRed(grid, A, D, tau=tau, mu=proximal.mu)
-        return ProximalRed(grid, A, D, tau=tau, mu=proximal.mu, steps=self.config.inner)
+        return ProximalRed(grid, A, D, tau=tau, mu=proximal.mu, steps=self.config.update.inner)
 
     def timed_operator(
         self, times: Times, drafts: Drafts, velocity: Velocity, epoch: Callable[[], float]
@@ -118,7 +119,7 @@ class Job:
 
         That is drafts, the continuation by ``epoch``, momentum, and slowness of this rank.
         """
-        A, length = TimedOperator(self.term.A, times), self.config.continuation
+        A, length = TimedOperator(self.term.A, times), self.config.denoiser.continuation
 
         def timed(D: Denoiser) -> RedOperator:
             D = Continued(D, epoch, length) if length else D
@@ -130,7 +131,7 @@ class Job:
             G = DraftedRed(G, timed(self.draft), drafts, scale=high - low)
         if self.momentum:
             G = HeavyBallRed(G, beta=self.momentum, velocity=velocity)
-        factor = dict(self.config.slow).get(self.comm.rank, 1.0)
+        factor = dict(self.config.machine.slow).get(self.comm.rank, 1.0)
         return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
 
 
@@ -140,7 +141,7 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
     known = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
     term = setup.term.turn(index)
     truth = without_phases(known, term.phases)
-    shades = config.range or plan.problem.shades
+    shades = config.data.range or plan.problem.shades
     if shades is None:
         samples = comm.allgather(
             [sample(block, len(plan.problem.grid)) for block in term.x0.values()]
@@ -160,9 +161,9 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
         shades,
         seconds,
         Past.nothing(len(plan.problem.grid)),
-        checkpoint=checkpoint_of(config.checkpoint_file, plan.problem, index),
+        checkpoint=checkpoint_of(config.files.kept, plan.problem, index),
     )
-    cut = checkpoint_of(config.resume, plan.problem, index)
+    cut = checkpoint_of(config.files.resume, plan.problem, index)
     return job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
 
 

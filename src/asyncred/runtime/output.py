@@ -25,11 +25,11 @@ from asyncred.runtime.terms import CoupledTerm
 def open_stack(setup: Setup) -> None:
     """Make the result of a stack, unless one is there to go on with."""
     config, grid = setup.config, setup.plan.problem.grid
-    if config.resume is None or not config.output.exists():
+    if config.files.resume is None or not config.files.output.exists():
         coupled = isinstance(setup.term, CoupledTerm)
-        renewals = legs(setup.plan.budget, config.refresh, len(grid), coupled=coupled)
+        renewals = legs(setup.plan.budget, config.update.refresh, len(grid), coupled=coupled)
         drifts = len(renewals) if coupled else 0
-        create_result(config.output, _layout(setup, SAMPLES, drifts))
+        create_result(config.files.output, _layout(setup, SAMPLES, drifts))
 
 
 def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
@@ -127,9 +127,9 @@ def write_image(setup: Setup, row: int, job: Job, record: Record, outcome: Outco
                 pass
     elif len(setup.images) == 1:
         layout = _layout(setup, len(record.history), len(record.drifts))
-        write_result(setup.config.output, layout, record, streams)
+        write_result(setup.config.files.output, layout, record, streams)
     else:
-        with ResultFile(setup.config.output) as file:
+        with ResultFile(setup.config.files.output) as file:
             file.write(row, grid, record, streams)
         if record.complete and job.checkpoint:
             for path in (job.checkpoint, previous(job.checkpoint)):

@@ -77,7 +77,9 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             truth=share(dict(job.truth)),
             records=share({i: np.zeros(RECORD) for i in job.own}),
             reporting=Reporting(
-                job.config.report, show, Tolerance(job.plan.tol, job.config.tol_distance)
+                job.config.machine.report,
+                show,
+                Tolerance(job.plan.tol, job.config.stopping.tol_distance),
             ),
             counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
             history=past.history,
@@ -126,7 +128,7 @@ def _image(job: Job, G: RedOperator, counters: Counters) -> Iterator[AnyImage]:
     """x in the form that the method works on. Collective."""
     grid, dtype = G.grid, job.plan.problem.data.dtype
     x0 = job.term.x0 if job.resumed is None else job.resumed
-    if job.config.method in ("gm", "bc"):
+    if job.config.update.method in ("gm", "bc"):
         whole = np.zeros(grid.shape, dtype)
         for i, block in x0.items():
             whole[grid.block(i)] = block
@@ -159,7 +161,7 @@ def _reference(job: Job, x: AnyImage) -> Reference:
     problem, past = job.plan.problem, job.past
     delays = int(past.delays @ np.arange(past.delays.size))
     G0_square = past.G0_square
-    if G0_square is None and job.config.minibatch is not None:
+    if G0_square is None and job.config.update.minibatch is not None:
         G0_square = _G_square(job, x)
     return Reference(
         len(problem.grid),
@@ -185,7 +187,7 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tup
     config, coupling = job.config, job.term.coupling
     keeper, step = keeper_of(state), choose_step(job, state.updates)
     guard = _guard(state, step)
-    at_once = len(G.grid) if config.method == "gm" else 1  # updates between two questions
+    at_once = len(G.grid) if config.update.method == "gm" else 1  # updates between two questions
     job.comm.Barrier()  # all clocks start together
     stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
     asked = KeptStop(stop, keeper) if keeper else stop
@@ -193,12 +195,12 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tup
     monitor.begin()
     loop, reason = 0.0, Reason.BUDGET
     coupled = coupling is not None
-    everything = legs(job.plan.budget, config.refresh, len(G.grid), coupled=coupled)
+    everything = legs(job.plan.budget, config.update.refresh, len(G.grid), coupled=coupled)
     for leg in [leg for leg in everything if leg > job.past.updates]:
         stop.until(-(-leg // at_once))
         order, minibatch = choices(job, state.claims, sum(monitor.counts.values()))
         start = time.perf_counter()
-        ALGORITHMS[config.method](
+        ALGORITHMS[config.update.method](
             G,
             state.x,
             order=order,
@@ -223,9 +225,9 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tup
 def _guard(state: State, step: Step) -> Guard | None:
     """The guard of step and monitor, where the update is the proximal one."""
     job, counters, past = state.job, state.counters, state.job.past
-    if job.plan.proximal is None or job.config.minibatch is not None:
+    if job.plan.proximal is None or job.config.update.minibatch is not None:
         return None
-    end = job.config.continuation * len(job.plan.problem.grid)
+    end = job.config.denoiser.continuation * len(job.plan.problem.grid)
 
     def begun() -> bool:
         return past.updates + counters.updates() >= end
@@ -249,7 +251,7 @@ def _stop(
 ) -> AsyncStop | SyncStop:
     """What stops this rank; its budget is told later."""
     seconds = job.seconds
-    if job.config.method == "sync":
+    if job.config.update.method == "sync":
         return SyncStop(
             job.comm, counters, updates=0, seconds=seconds, signalled=signalled, done=done
         )
@@ -276,7 +278,7 @@ def _close_history(state: State, reason: Reason) -> None:
 
     With G at the final x, which minibatches have not told, unless the run ended in haste.
     """
-    minibatch = state.job.config.minibatch is not None
+    minibatch = state.job.config.update.minibatch is not None
     state.job.comm.Barrier()
     state.monitor.end()
     exact = minibatch and reason in (Reason.BUDGET, Reason.TOLERANCE)

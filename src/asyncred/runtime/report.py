@@ -32,7 +32,7 @@ def say_start(
     if plan.halo_exact:
         tiles = f"tiles equal the whole to {plan.tiling_error:.0e}"
     level = f"sigma {model.level:g}/255, " if model.level else ""
-    method = f"{config.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}{shared}"
+    method = f"{config.update.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}{shared}"
     print(
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
         f"{plan.problem.data.words}{_stack(len(plan.problem.images))}\n"
@@ -52,8 +52,8 @@ def _update(plan: Plan, config: RunConfig) -> str:
     """The kind of update, and what is particular about it."""
     proximal = plan.proximal
     if proximal is None:
-        return f"gradient, step {config.step}"
-    inner, factors = f"{config.inner} inner steps", f"by factors in {proximal.factors}"
+        return f"gradient, step {config.update.step}"
+    inner, factors = f"{config.update.inner} inner steps", f"by factors in {proximal.factors}"
     how = factors if proximal.factors else inner
     words = [f"proximal, mu {proximal.mu:g}, {how}", f"start {plan.start}"]
     words += [f"momentum {proximal.momentum:g}"] if proximal.momentum else []

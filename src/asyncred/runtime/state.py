@@ -98,5 +98,5 @@ def keeper_of(state: State) -> Keeper | None:
         write_part(path, problem.grid, part)
         return True
 
-    seconds = 60 * job.config.checkpoint_every
+    seconds = 60 * job.config.files.checkpoint_every
     return Keeper(state.counters, job.checkpoint, seconds, lay_out=lay_out_file, add_part=add_part)

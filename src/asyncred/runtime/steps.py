@@ -33,7 +33,7 @@ def choose_step(job: Job, updates: Callable[[int], int]) -> Step:
 
     ``updates`` tells how often a block was updated so far. Collective.
     """
-    step, decay = _constant_step(job), job.config.decay
+    step, decay = _constant_step(job), job.config.update.decay
     if decay is None:
         return step
     return DecayingStep(step, epochs=decay, updates=updates)
@@ -41,20 +41,20 @@ def choose_step(job: Job, updates: Callable[[int], int]) -> Step:
 
 def _constant_step(job: Job) -> Step:
     config, A, tau, past = job.config, job.term.A, job.plan.tau, job.past
-    if not isinstance(config.step, str):
-        return FixedStep(config.step)
+    if not isinstance(config.update.step, str):
+        return FixedStep(config.update.step)
     grid, ranks = job.plan.problem.grid, job.comm.size
-    if job.plan.proximal and config.step == "adaptive":
+    if job.plan.proximal and config.update.step == "adaptive":
         b = len(grid)
         shared = np.sqrt(b) if isinstance(A, Coupled) else 2.0 if A.halo else 1.0
         return ProximalStep(spread=min(b, shared), b=b)
     b, L = len(grid), _norms(job)
     coupling = 0.0
     if isinstance(A, Coupled):
-        coupling = A.coupling(config.minibatch)
-        together = {"gm": b, "sync": ranks}.get(config.method, 1)
+        coupling = A.coupling(config.update.minibatch)
+        together = {"gm": b, "sync": ranks}.get(config.update.method, 1)
         L = {i: min(coupling, together * L_i) for i, L_i in L.items()}
-    if config.step == "safe":
+    if config.update.step == "safe":
         L = {i: max(coupling, L_i) for i, L_i in L.items()}
         return SafeStep(L, tau=tau, b=b, delay_bound=max(ranks - 1, past.longest_delay))
     reach = float(A.halo > min(grid.block_shape))
@@ -63,7 +63,7 @@ def _constant_step(job: Job) -> Step:
 
 def _norms(job: Job) -> dict[int, float]:
     """L_i of the blocks this rank updates; each rank finds its own."""
-    own = {i: job.term.A.lipschitz(i, job.config.minibatch) for i in job.own}
+    own = {i: job.term.A.lipschitz(i, job.config.update.minibatch) for i in job.own}
     parts = [own] if job.node is None else job.node.allgather(own)
     return {i: L_i for part in parts for i, L_i in part.items()}
 
@@ -71,11 +71,13 @@ def _norms(job: Job) -> dict[int, float]:
 def choices(job: Job, claims: Claims | None, done: int) -> tuple[Order, Minibatch]:
     """Which block comes next on this rank, and which measurements, after so many updates of it."""
     config, own = job.config, job.own
-    seeds = [[config.seed, job.comm.rank, purpose] for purpose in (0, 1)]
+    seeds = [[config.update.seed, job.comm.rank, purpose] for purpose in (0, 1)]
     if claims is not None:
         order: Order = LeastUpdated(claims, own, seeds[0], done)
     else:
-        order = (EpochOrder if config.order == "epoch" else UniformOrder)(own, seeds[0], done)
-    if config.minibatch is None:
+        order = (EpochOrder if config.update.order == "epoch" else UniformOrder)(
+            own, seeds[0], done
+        )
+    if config.update.minibatch is None:
         return order, FullBatch()
-    return order, RandomRows(config.minibatch, seeds[1], done)
+    return order, RandomRows(config.update.minibatch, seeds[1], done)

@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asyncred.commands.arguments import locally, typed
-from asyncred.runtime.checks import integer, number
+from asyncred.commands.parser import Parser, locally, typed
+from asyncred.runtime.config.checks import integer, number
 
 if TYPE_CHECKING:
     from asyncred.commands.simulate.truth import Scene
@@ -20,8 +20,16 @@ Kinds = Any
 
 def add_simulate(commands: Kinds) -> None:
     """The command and its kinds."""
-    simulate = commands.add_parser("simulate", help="write a problem file with known truth")
-    kinds = simulate.add_subparsers(required=True, metavar="KIND")
+    simulate = commands.add_parser(
+        "simulate",
+        help="write a problem file with known truth",
+        description="Writes a problem whose truth is known, to try things out and to measure.",
+        examples=(
+            "asyncred simulate ct problem.h5 --views 180 --block 128",
+            "asyncred simulate blur problem.h5 --image photo.png --size 512",
+        ),
+    )
+    kinds = simulate.add_subparsers(required=True, metavar="KIND", parser_class=Parser)
     for add in (_add_cs, _add_ct, _add_mri, _add_blur, _add_inpaint, _add_sr):
         add(kinds)
 
@@ -29,9 +37,9 @@ def add_simulate(commands: Kinds) -> None:
 def _add_cs(kinds: Kinds) -> None:
     cs = _add_kind(kinds, "cs", "block-diagonal random compressive sensing", _cs)
     cs.add_argument(
-        "--ratio", type=_positive, default=0.680625, help="measurements per pixel (0.680625)"
+        "--ratio", type=_positive, default=0.680625, help="measurements per pixel [0.680625]"
     )
-    cs.add_argument("--noise-snr", type=_decibel, default=30.0, help="of y, in dB (30)")
+    cs.add_argument("--noise-snr", type=_decibel, default=30.0, help="of y, in dB [30]")
     cs.add_argument("--store-matrix", action="store_true", help="put A itself into the file")
 
 
@@ -43,13 +51,13 @@ def _cs(scene: Scene, **values: Any) -> str:
 
 def _add_ct(kinds: Kinds) -> None:
     ct = _add_kind(kinds, "ct", "tomography in parallel beams, with Poisson noise", _ct)
-    ct.add_argument("--views", type=_count, default=90, help="over 180 degrees (90)")
-    ct.add_argument("--photons", type=_positive, default=1e5, help="of an unweakened ray (1e5)")
+    ct.add_argument("--views", type=_count, default=90, help="over 180 degrees [90]")
+    ct.add_argument("--photons", type=_positive, default=1e5, help="of an unweakened ray [1e5]")
     ct.add_argument(
         "--attenuation",
         type=_positive,
         default=3.0,
-        help="of the strongest ray, as a logarithm (3)",
+        help="of the strongest ray, as a logarithm [3]",
     )
 
 
@@ -61,20 +69,20 @@ def _ct(scene: Scene, **values: Any) -> str:
 
 def _add_mri(kinds: Kinds) -> None:
     mri = _add_kind(kinds, "mri", "magnetic resonance, columns of k-space, several coils", _mri)
-    mri.add_argument("--coils", type=_count, default=8, help="around the image (8)")
+    mri.add_argument("--coils", type=_count, default=8, help="around the image [8]")
     mri.add_argument(
         "--acceleration",
         type=typed(number("a number >= 1", low=1.0)),
         default=4.0,
-        help="one in so many columns of k-space is sampled (4)",
+        help="one in so many columns of k-space is sampled [4]",
     )
     mri.add_argument(
         "--center-fraction",
         type=typed(number("a number >= 0")),
         default=0.08,
-        help="share of the columns that are the central ones, all sampled (0.08)",
+        help="share of the columns that are the central ones, all sampled [0.08]",
     )
-    mri.add_argument("--noise-snr", type=_decibel, default=30.0, help="of y, in dB (30)")
+    mri.add_argument("--noise-snr", type=_decibel, default=30.0, help="of y, in dB [30]")
 
 
 def _mri(scene: Scene, **values: Any) -> str:
@@ -85,7 +93,7 @@ def _mri(scene: Scene, **values: Any) -> str:
 
 def _add_blur(kinds: Kinds) -> None:
     blur = _add_kind(kinds, "blur", "deblurring with a known kernel", _blur)
-    blur.add_argument("--sigma", type=_positive, default=1.6, help="of a Gaussian, pixels (1.6)")
+    blur.add_argument("--sigma", type=_positive, default=1.6, help="of a Gaussian, pixels [1.6]")
     blur.add_argument("--kernel", metavar="FILE.npy", type=Path, help="instead of a Gaussian")
     _add_noise(blur, 2)
 
@@ -98,7 +106,7 @@ def _blur(scene: Scene, **values: Any) -> str:
 
 def _add_inpaint(kinds: Kinds) -> None:
     inpaint = _add_kind(kinds, "inpaint", "inpainting: pixels drawn at random", _inpaint)
-    inpaint.add_argument("--share", type=_share, default=0.3, help="of pixels measured (0.3)")
+    inpaint.add_argument("--share", type=_share, default=0.3, help="of pixels measured [0.3]")
     _add_noise(inpaint, 5)
 
 
@@ -110,8 +118,8 @@ def _inpaint(scene: Scene, **values: Any) -> str:
 
 def _add_sr(kinds: Kinds) -> None:
     sr = _add_kind(kinds, "sr", "superresolution: blurred, then every so many pixels", _sr)
-    sr.add_argument("--factor", type=_count, default=2, help="pixels a measurement, each way (2)")
-    sr.add_argument("--sigma", type=_positive, default=1.0, help="of the blur, in pixels (1)")
+    sr.add_argument("--factor", type=_count, default=2, help="pixels a measurement, each way [2]")
+    sr.add_argument("--sigma", type=_positive, default=1.0, help="of the blur, in pixels [1]")
     _add_noise(sr, 2)
 
 
@@ -122,20 +130,41 @@ def _sr(scene: Scene, **values: Any) -> str:
 
 
 def _add_noise(kind: argparse.ArgumentParser, default: float) -> None:
-    help = f"standard deviation of y's noise, in units of 1/255 ({default:g})"
+    help = f"standard deviation of y's noise, in units of 1/255 [{default:g}]"
     kind.add_argument("--noise", type=_level, default=float(default), help=help)
 
 
-def _add_kind(
-    kinds: Kinds, name: str, text: str, simulate: Callable[..., str]
-) -> argparse.ArgumentParser:
+def _add_kind(kinds: Kinds, name: str, text: str, simulate: Callable[..., str]) -> Parser:
     """A kind with the flags that make a scene; ``simulate`` is called with it, and the others."""
-    kind: argparse.ArgumentParser = kinds.add_parser(name, help=text)
-    kind.add_argument("path", metavar="OUT.h5", type=Path)
-    kind.add_argument("--image", default="camera", help="picture, .npy file or camera (shipped)")
-    kind.add_argument("--size", type=_count, help="scale the longer side down to this many pixels")
-    kind.add_argument("--block", type=_count, default=80, help="side of a block (80)")
-    kind.add_argument("--seed", type=typed(integer("an integer >= 0")), default=0)
+    kind: Parser = kinds.add_parser(
+        name,
+        help=text,
+        description=f"Writes a problem of {text}.",
+        examples=(
+            f"asyncred simulate {name} problem.h5",
+            f"asyncred simulate {name} problem.h5 --image photo.png --size 256 --block 64",
+        ),
+    )
+    kind.add_argument("path", metavar="OUT.h5", type=Path, help="problem file to write")
+    kind.add_argument(
+        "--image",
+        default="camera",
+        metavar="FILE",
+        help="picture, .npy file, or camera, the shipped photograph [camera]",
+    )
+    kind.add_argument(
+        "--size",
+        type=_count,
+        metavar="PIXELS",
+        help="scale the longer side down to this [as it is]",
+    )
+    kind.add_argument(
+        "--block", type=_count, default=80, metavar="PIXELS", help="side of a block [80]"
+    )
+    seed = typed(integer("an integer >= 0"))
+    kind.add_argument(
+        "--seed", type=seed, default=0, metavar="NUMBER", help="of what is drawn at random [0]"
+    )
     kind.add_argument("--overwrite", action="store_true", help="replace an earlier file")
 
     def command(options: argparse.Namespace) -> int:

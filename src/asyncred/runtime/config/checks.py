@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from asyncred.errors import did_you_mean
 
 LARGEST = 1e12
 """No number that a user gives may be larger."""
@@ -72,15 +75,17 @@ def images(value: Any) -> tuple[int, int]:
     return first, end
 
 
-def choice(*names: str) -> Callable[[Any], str]:
-    """A check: one of some names."""
+class Choice:
+    """A check: one of some names, ``choices``."""
 
-    def check(value: Any) -> str:
-        if value not in names:
-            raise ValueError(" or ".join(names))
+    def __init__(self, *names: str) -> None:
+        self.choices = names
+
+    def __call__(self, value: Any) -> str:
+        if value not in self.choices:
+            hint = did_you_mean(value, self.choices) if isinstance(value, str) and value else ""
+            raise ValueError(" or ".join(self.choices) + hint)
         return str(value)
-
-    return check
 
 
 def path(value: Any) -> Path:
@@ -109,6 +114,36 @@ def step(value: Any) -> str | float:
     if value in ("safe", "adaptive"):
         return str(value)
     return number("safe, adaptive or a number > 0", open_low=True)(value)
+
+
+_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def duration(value: Any) -> float:
+    """A check: a time in seconds, as a number, as 90s, 90m, 1h or 2d, or as SLURM writes it.
+
+    Of SLURM's forms D-HH:MM:SS, HH:MM:SS, MM:SS, D-HH and D-HH:MM.
+    """
+    expected = "a time > 0: seconds, 90m, 1h or D-HH:MM:SS"
+    found: Any = value
+    if isinstance(value, str):
+        unit = re.fullmatch(r"\s*([\d.]+)\s*([a-z]+)\s*", value)
+        if unit and unit[2] in _UNITS:
+            found = number(expected)(unit[1]) * _UNITS[unit[2]]
+        elif ":" in value or "-" in value.strip().lstrip("-"):
+            found = _clock(value)
+    return number(expected, open_low=True, infinite=True)(found)
+
+
+def _clock(text: str) -> float:
+    """Seconds of D-HH:MM:SS and its shorter forms; NaN for anything else."""
+    days, dash, rest = text.partition("-") if "-" in text else ("0", "", text)
+    parts = rest.split(":")
+    if not (days.isdecimal() and all(part.isdecimal() for part in parts) and len(parts) <= 3):
+        return math.nan
+    # with days it begins with hours, without it ends with seconds
+    units = (3600, 60, 1) if dash else (3600, 60, 1)[3 - len(parts) :]
+    return 86400 * int(days) + sum(int(n) * unit for n, unit in zip(parts, units, strict=False))
 
 
 def value_range(value: Any) -> tuple[float, float]:

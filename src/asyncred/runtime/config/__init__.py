@@ -1,0 +1,22 @@
+"""The parameters of ``run``, each declared once, and the configuration made of them."""
+
+from asyncred.runtime.config.data import STARTS, DataConfig, FilesConfig
+from asyncred.runtime.config.denoiser import DenoiserConfig
+from asyncred.runtime.config.load import RunConfig, load_config
+from asyncred.runtime.config.machine import MachineConfig
+from asyncred.runtime.config.stopping import EPOCHS, StoppingConfig
+from asyncred.runtime.config.update import INNER, UpdateConfig
+
+__all__ = [
+    "EPOCHS",
+    "INNER",
+    "STARTS",
+    "DataConfig",
+    "DenoiserConfig",
+    "FilesConfig",
+    "MachineConfig",
+    "RunConfig",
+    "StoppingConfig",
+    "UpdateConfig",
+    "load_config",
+]

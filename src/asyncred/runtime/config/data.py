@@ -1,0 +1,110 @@
+"""Parameters of a run: its files, and what is taken of the problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asyncred.runtime.config import checks
+from asyncred.runtime.config.declare import parameter
+
+STARTS = (
+    "auto",
+    "zero",
+    "adjoint",
+    "centered",
+    "fbp",
+    "zero-filled",
+    "measured",
+    "interpolated",
+    "tv",
+)
+"""Or a file; which of them, the kind of problem says."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The problem, and what is taken of it."""
+
+    problem: Path = parameter(
+        checks.path, "problem file, HDF5", section="basic", metavar="PROBLEM.h5"
+    )
+    images: tuple[int, int] | None = parameter(
+        checks.images,
+        "which images of a stack, counted from 0: one, or A to B, B excluded",
+        section="data",
+        metavar="K|A:B",
+        default=None,
+        shown="all",
+    )
+    range: tuple[float, float] | None = parameter(
+        checks.value_range,
+        "values of the image that are black and white to the denoiser",
+        section="data",
+        metavar="LOW:HIGH",
+        default=None,
+        shown="the file's, or from the start",
+    )
+    block: int | None = parameter(
+        checks.integer("an integer >= 1", low=1),
+        "side of the blocks in pixels, where the file says none",
+        section="data",
+        metavar="PIXELS",
+        default=None,
+        shown="from the size of the image and the ranks",
+    )
+    center: float | None = parameter(
+        checks.number("a bin", low=-checks.LARGEST),
+        "detector bin, counted from 0, that sees the rotation axis",
+        section="data",
+        metavar="BIN",
+        default=None,
+        shown="the file's, or found",
+    )
+    start: str = parameter(
+        checks.text,
+        "image to start from: zero, adjoint (A^T y), centered (A^T y about a constant), fbp "
+        "(filtered backprojection), zero-filled, measured, interpolated, tv (total variation in "
+        "every block), or an HDF5 file",
+        section="data",
+        metavar="NAME|FILE",
+        default="auto",
+        shown="what suits the kind of problem",
+    )
+
+
+@dataclass(frozen=True)
+class FilesConfig:
+    """What is written, and what is gone on with."""
+
+    output: Path = parameter(checks.path, "result file, HDF5", section="basic", metavar="RESULT.h5")
+    overwrite: bool = parameter(
+        checks.flag, "replace an earlier result", section="basic", default=False
+    )
+    checkpoint: Path | None = parameter(
+        checks.path,
+        "file to put the run down in, to be resumed after a time limit or a crash",
+        section="checkpoint",
+        metavar="FILE.h5",
+        default=None,
+    )
+    checkpoint_every: float = parameter(
+        checks.number("minutes > 0", open_low=True),
+        "minutes between two checkpoints",
+        section="checkpoint",
+        metavar="MINUTES",
+        default=10.0,
+        shown="10",
+    )
+    resume: Path | None = parameter(
+        checks.path,
+        "checkpoint to go on from, on any number of ranks, with its parameters unless told anew",
+        section="checkpoint",
+        metavar="FILE.h5",
+        default=None,
+    )
+
+    @property
+    def kept(self) -> Path | None:
+        """Where to put the run down: where it is resumed from, if nothing else is said."""
+        return self.checkpoint or self.resume

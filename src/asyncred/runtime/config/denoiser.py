@@ -1,0 +1,86 @@
+"""Parameters of a run: the denoiser and its weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asyncred.runtime.config import checks
+from asyncred.runtime.config.declare import parameter
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """D, and its weight tau."""
+
+    name: str = parameter(
+        checks.text,
+        "shipped denoiser, or ONNX file",
+        name="denoiser",
+        section="basic",
+        metavar="NAME|FILE",
+        default="fast-s5",
+    )
+    sigma: float | None = parameter(
+        checks.noise_level,
+        "noise level, in units of 1/255, of a denoiser that takes one",
+        section="basic",
+        metavar="LEVEL",
+        default=None,
+        shown="the file's",
+    )
+    tau: float | None = parameter(
+        checks.number("a number >= 0"),
+        "weight of the denoiser against the data",
+        section="basic",
+        metavar="WEIGHT",
+        default=None,
+        shown="compressive sensing 0.8, inpainting 0.5, MRI 0.2, superresolution 0.05, else 0.1",
+    )
+    output: str = parameter(
+        checks.Choice("auto", "image", "noise"),
+        "whether the network returns the clean image or the noise",
+        name="denoiser-output",
+        section="denoiser",
+        default="auto",
+        shown="auto: as its file says, or by a try",
+    )
+    range: tuple[float, float] | None = parameter(
+        checks.value_range,
+        "values of the network that are black and white",
+        name="denoiser-range",
+        section="denoiser",
+        metavar="LOW:HIGH",
+        default=None,
+        shown="the file's, or 0:1",
+    )
+    halo: int | None = parameter(
+        checks.integer("an integer >= 0"),
+        "pixels around a block that the denoiser is shown, where its graph gives no bound",
+        section="denoiser",
+        metavar="PIXELS",
+        default=None,
+        shown="read from the graph",
+    )
+    draft: str = parameter(
+        checks.text,
+        "cheaper denoiser for the first, large steps, or none",
+        section="denoiser",
+        metavar="auto|none|NAME|FILE",
+        default="auto",
+        shown="auto: the 8-bit twin of a shipped one, where this processor is fast at it",
+    )
+    continuation: float = parameter(
+        checks.number("epochs >= 0"),
+        "epochs of denoising that is strong at first: D(k x) / k, k from 0.1 to 1",
+        section="denoiser",
+        metavar="EPOCHS",
+        default=0.0,
+        shown="0",
+    )
+    provider: str = parameter(
+        checks.Choice("auto", "cpu", "cuda", "openvino"),
+        "what the denoiser runs on",
+        section="machine",
+        default="auto",
+        shown="auto: CUDA where there is a GPU",
+    )

@@ -1,0 +1,73 @@
+"""Parameters of a run: when it ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from asyncred.runtime.config import checks
+from asyncred.runtime.config.declare import parameter
+
+EPOCHS = 400
+"""Of a run that is told no budget."""
+
+PROXIMAL_TOL = 1e-4
+"""Where such a run by the proximal update stops: its steps shrink fast."""
+
+
+@dataclass(frozen=True)
+class StoppingConfig:
+    """When a run ends."""
+
+    epochs: float | None = parameter(
+        checks.number("a number > 0", open_low=True),
+        "at most this many epochs; in one, every block is updated once on average",
+        section="basic",
+        metavar="COUNT",
+        default=None,
+        shown=str(EPOCHS),
+    )
+    tol: float | None = parameter(
+        checks.number("a number >= 0"),
+        "stop when an epoch changes the image by less than this, relatively",
+        section="basic",
+        metavar="NUMBER",
+        default=None,
+        shown="1e-4 where no budget is told and the update is proximal, else 0",
+    )
+    max_time: float = parameter(
+        checks.duration,
+        "stop after this time: seconds, 90m, 1h, or SLURM's D-HH:MM:SS",
+        section="basic",
+        metavar="TIME",
+        default=math.inf,
+        shown="no limit",
+    )
+    updates: int | None = parameter(
+        checks.integer("an integer >= 1", low=1, large=True),
+        "at most this many updates of single blocks, instead of epochs",
+        section="stopping",
+        metavar="COUNT",
+        default=None,
+    )
+    tol_distance: float = parameter(
+        checks.number("a number >= 0"),
+        "stop when ||G||^2 / ||G0||^2 is below this",
+        section="stopping",
+        metavar="NUMBER",
+        default=0.0,
+        shown="0",
+    )
+
+    def budget(self, blocks: int) -> int:
+        """Block updates of the whole run."""
+        if self.updates is not None:
+            return self.updates
+        return math.ceil((EPOCHS if self.epochs is None else self.epochs) * blocks)
+
+    def tolerance(self, *, proximal: bool) -> float:
+        """Of the step of an epoch, by the proximal or the gradient update."""
+        if self.tol is not None:
+            return self.tol
+        told = self.updates is not None or self.epochs is not None or self.tol_distance > 0
+        return PROXIMAL_TOL if proximal and not told else 0.0
