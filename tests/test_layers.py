@@ -1,30 +1,64 @@
-"""The mathematics stands on its own: it imports neither MPI nor HDF5."""
+"""A room imports only rooms below it; the contracts are in setup.cfg."""
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-MATHEMATICS = (
-    "grid kernels calibration operators operators.block_random operators.coupled operators.mask "
-    "operators.contract operators.full_footprint operators.factored "
-    "operators.cartesian_mri operators.convolution operators.matrix operators.parallel_beam "
-    "operators.rotation_axis operators.superresolution sampling stepsize metrics flaws metadata "
-    "receptive receptive_rules "
-    "provider denoiser derivative jacobian bound data images appraise red proximal "
-    "values budget solver serial_red total_variation momentum draft continuation guard"
-)
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+LINT = Path(sys.executable).with_name("lint-imports")
 
 PROGRAM = """
-import importlib, sys
+import importlib, pkgutil, sys
 sys.modules["mpi4py"] = sys.modules["h5py"] = None
-for name in sys.argv[1:]:
-    importlib.import_module(f"asyncred.{name}")
-outside = {name.split(".")[1] for name in sys.modules if name.startswith("asyncred.")}
-print(*sorted(outside - {name.split(".")[0] for name in sys.argv[1:]}))
+for room in ("operators", "denoisers", "red"):
+    package = importlib.import_module(f"asyncred.{room}")
+    for found in pkgutil.walk_packages(package.__path__, f"asyncred.{room}."):
+        importlib.import_module(found.name)
 """
 
 
-def test_mathematics_imports_no_mpi_and_no_hdf5():
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, *MATHEMATICS.split()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+def lint(source: Path) -> subprocess.CompletedProcess[str]:
+    """Hold the package in ``source`` to the contracts."""
+    command = [LINT, "--no-cache", "--config", REPOSITORY / "setup.cfg"]
+    env = {**os.environ, "PYTHONPATH": str(source)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+
+
+def test_rooms_import_only_rooms_below():
+    done = lint(REPOSITORY / "src")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "words"),
+    [
+        ("operators/mask.py", "import asyncred.runtime.budget", "asyncred.operators"),
+        ("red/guard.py", "import mpi4py", "asyncred.red is not allowed to import mpi4py"),
+        ("runtime/plan.py", "import h5py", "asyncred.runtime is not allowed to import h5py"),
+    ],
+)
+def test_one_line_breaks_a_contract(module, line, words, tmp_path):
+    shutil.copytree(REPOSITORY / "src" / "asyncred", tmp_path / "asyncred")
+    path = tmp_path / "asyncred" / module
+    path.write_text(path.read_text() + f"\n{line}\n")
+    done = lint(tmp_path)
+    assert done.returncode == 1 and words in done.stdout and "BROKEN" in done.stdout
+
+
+def test_the_mathematics_loads_without_mpi_and_hdf5():
+    command = [sys.executable, "-W", "error", "-c", PROGRAM]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) <= {"_kernels"}
+
+
+def test_the_house_stays_tidy():
+    """Few entries at the top, no long module."""
+    package = REPOSITORY / "src" / "asyncred"
+    entries = [path.name for path in package.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 14, sorted(entries)
+    long = [path for path in package.rglob("*.py") if len(path.read_text().splitlines()) > 300]
+    assert not long

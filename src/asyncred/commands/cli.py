@@ -6,14 +6,14 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asyncred.commands.flags import DECLARED, OF_THE_DENOISER, build_parser
+from asyncred.commands.flags import DECLARED, OF_THE_DENOISER, Command, build_parser
 from asyncred.commands.parser import locally
 from asyncred.errors import InputError
 from asyncred.runtime.abort import abort
+from asyncred.runtime.comm import LAUNCHERS, Alone, Comm, started_ranks
 from asyncred.runtime.config import load_config
 
 if TYPE_CHECKING:
@@ -26,15 +26,14 @@ PARALLEL = ("run", "demo", "doctor")
 def main(argv: list[str] | None = None) -> None:
     """Run the command of ``argv`` and exit with its code."""
     arguments = sys.argv[1:] if argv is None else argv
-    parallel = bool(arguments) and arguments[0] in PARALLEL
-    rank = 0
+    comm: Comm = Alone()
     try:
-        if parallel:
-            rank, size = _start_mpi()
-            _refuse_singletons(size)
-        code = _dispatch(arguments)
+        if arguments and arguments[0] in PARALLEL:
+            comm = _all_ranks()
+            _refuse_singletons(comm)
+        code = _dispatch(arguments, comm)
     except InputError as error:
-        if rank == 0:
+        if comm.rank == 0:
             print(f"asyncred: {error}", file=sys.stderr, flush=True)
         code = 2
     except BrokenPipeError:  # of ``asyncred ... | head``
@@ -44,42 +43,34 @@ def main(argv: list[str] | None = None) -> None:
         raise
     except BaseException:
         print(traceback.format_exc(), end="", file=sys.stderr, flush=True)
-        if parallel:
-            from mpi4py import MPI
-
-            abort(MPI.COMM_WORLD, 1)
-        code = 1
+        abort(comm, 1)
     sys.stdout.flush()
     sys.exit(code)
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], comm: Comm) -> int:
     options = build_parser(COMMANDS).parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
-    return command(options)
+    command: Command = options.command
+    return command(options, comm)
 
 
-def _start_mpi() -> tuple[int, int]:
-    """Rank and size. Raises InputError where there is no MPI library."""
+def _all_ranks() -> Comm:
+    """All ranks of the job. Raises InputError where there are several and no MPI library."""
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise InputError(
-            f"no MPI library ({' '.join(str(error).split())}): load one, or pip install mpich"
-        ) from None
-    return MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
+        if started_ranks() == 1:
+            return Alone()
+        reason = " ".join(str(error).split())
+        raise InputError(f"no MPI library ({reason}): load one, or pip install mpich") from None
+    return MPI.COMM_WORLD
 
 
-def _refuse_singletons(size: int) -> None:
+def _refuse_singletons(comm: Comm) -> None:
     """N processes that each believe to be alone would write one result N times."""
-    names = {
-        "SLURM_STEP_NUM_TASKS": "SLURM_PROCID",
-        "PMI_SIZE": "PMI_RANK",
-        "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
-    }
-    for tasks, place in names.items():
-        started = int(os.environ.get(tasks, "1"))
-        if size == 1 and started > 1:
+    for tasks, place in LAUNCHERS.items():
+        started = int(os.environ.get(tasks, "1") or "1")
+        if comm.size == 1 and started > 1:
             if os.environ.get(place, "0") != "0":
                 sys.exit(2)
             raise InputError(
@@ -89,41 +80,34 @@ def _refuse_singletons(size: int) -> None:
             )
 
 
-def _run(options: argparse.Namespace) -> int:
-    from mpi4py import MPI
-
+def _run(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.runtime.app import run
     from asyncred.runtime.collective import on_root
 
-    comm = MPI.COMM_WORLD
     flags = {k: v for k, v in vars(options).items() if k not in ("command", "config")}
     return run(on_root(comm, lambda: load_config(flags, options.config)), comm)
 
 
-def _demo(options: argparse.Namespace) -> int:
-    from mpi4py import MPI
-
+def _demo(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.demo import demo
 
-    return demo(
-        MPI.COMM_WORLD, Path(options.output), epochs=options.epochs, overwrite=options.overwrite
-    )
+    return demo(comm, Path(options.output), epochs=options.epochs, overwrite=options.overwrite)
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    from mpi4py import MPI
-
+def _doctor(options: argparse.Namespace, comm: Comm) -> int:
+    if isinstance(comm, Alone):
+        raise InputError("no MPI library, which doctor examines: load one, or pip install mpich")
     from asyncred.commands.doctor import doctor
 
     return doctor(
-        MPI.COMM_WORLD,
+        comm,
         Path(options.output),
         threads=options.threads,
         progress_thread=options.progress_thread,
     )
 
 
-def _check(options: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
     from asyncred.files.problem import Asked
 
@@ -151,7 +135,7 @@ def _model(name: str, options: argparse.Namespace) -> DenoiserModel:
     )
 
 
-def _show(options: argparse.Namespace) -> int:
+def _show(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.show import draw
     from asyncred.files.result import read_result
     from asyncred.files.whole import check_writable
@@ -171,14 +155,14 @@ def _show(options: argparse.Namespace) -> int:
     return locally(show)
 
 
-def _merge(options: argparse.Namespace) -> int:
+def _merge(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.files.result.merge import merge
 
     parts = [Path(part) for part in options.parts]
     return locally(lambda: merge(Path(options.output), parts, overwrite=options.overwrite))
 
 
-def _models(options: argparse.Namespace) -> int:
+def _models(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.models import describe_model, list_models
 
     def models() -> str:
@@ -192,7 +176,7 @@ def _models(options: argparse.Namespace) -> int:
     return locally(models)
 
 
-def _completion(options: argparse.Namespace) -> int:
+def _completion(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.completion import complete
 
     print(complete(build_parser(COMMANDS), options.shell))

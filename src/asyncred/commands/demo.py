@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mpi4py import MPI
-
 from asyncred.commands.show import draw
 from asyncred.commands.simulate.cs import simulate_demo
 from asyncred.files.result import read_result
 from asyncred.files.whole import check_writable
 from asyncred.runtime.app import run
 from asyncred.runtime.collective import on_root
+from asyncred.runtime.comm import Comm
 from asyncred.runtime.config import RunConfig
 from asyncred.runtime.report import summary
 
@@ -21,7 +20,7 @@ TOLERANCE = 2e-5
 BLOCKS = 9
 
 
-def demo(comm: MPI.Intracomm, folder: Path, *, epochs: float, overwrite: bool) -> int:
+def demo(comm: Comm, folder: Path, *, epochs: float, overwrite: bool) -> int:
     """Recover the shipped photograph from compressed measurements into ``folder``.
 
     The problem of the paper's code: 240x240 pixels, 9 blocks of 80x80, 4356 of 6400 measurements

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import asyncred
 from asyncred.commands.parser import Parser, add_flag, add_sections, typed
 from asyncred.commands.simulate.flags import add_simulate
+from asyncred.runtime.comm import Comm
 from asyncred.runtime.config import RunConfig
 from asyncred.runtime.config.checks import integer, number
 from asyncred.runtime.config.declare import parameters
 
-Command = Callable[[argparse.Namespace], int]
+Command = Callable[[argparse.Namespace, Comm], int]
+"""What a command does with its options and all ranks of the job; its exit code."""
+
 Commands = Any
 """What argparse adds commands to."""
 
@@ -33,7 +36,7 @@ def build_parser(commands: Mapping[str, Command]) -> Parser:
         description="Recovers large images from indirect measurements with Async-RED over MPI.",
         examples=("mpirun -n 2 asyncred demo", "asyncred run --help"),
     )
-    parser.add_argument("--version", action="version", version=asyncred.__version__)
+    parser.add_argument("--version", action="version", version=version("asyncred"))
     added = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, add in _ADD.items():
         add(added).set_defaults(command=commands[name])

@@ -160,17 +160,7 @@ def inspect_denoiser(
         output = _stated_output(path, metadata)
     parameters = sum(int(np.prod(item.dims)) for item in graph.graph.initializer)
     model = DenoiserModel(
-        path,
-        output,
-        low,
-        high,
-        field,
-        batch,
-        parameters,
-        level,
-        known,
-        conditional,
-        levels,
+        path, output, low, high, field, batch, parameters, level, known, conditional, levels
     )
     model = replace(model, output=_try_out(model))
     return model if halo is None else model.with_halo(halo)

@@ -42,25 +42,27 @@ class LocalResidual:
     def __init__(self, model: ForwardModel, start: Array) -> None:
         """``start`` float32 [groups, length]: -y for x = 0."""
         self._model, self.array = model, np.array(start, np.float32)
+        self._places: dict[int, NDArray[np.int64]] = {}
 
     def request(self, i: int, rows: Rows | None) -> None:
         """Nothing is ever far."""
 
     def read(self, i: int, rows: Rows | None) -> Array:
         """A copy of r on the footprint."""
-        groups, columns = self._where(i)
-        if rows is not None:
-            groups, columns = groups[rows], columns[rows]
-        return np.ascontiguousarray(self.array[groups, columns])
+        where = self._where(i)
+        return self.array.ravel()[where if rows is None else where[rows]]
 
     def add(self, i: int, change: Array) -> None:
         """r <- r + change on the footprint."""
-        self.array[self._where(i)] += change
+        self.array.ravel()[self._where(i)] += change
 
-    def _where(self, i: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        footprint = self._model.footprint(i)
-        groups = np.arange(self._model.groups)[:, None]
-        return groups, footprint.first[:, None] + np.arange(footprint.width)
+    def _where(self, i: int) -> NDArray[np.int64]:
+        """Places of the footprint in all of r, int64 [groups, width]."""
+        if i not in self._places:
+            footprint, (groups, length) = self._model.footprint(i), self.array.shape
+            first = np.arange(groups) * length + footprint.first
+            self._places[i] = first[:, None] + np.arange(footprint.width)
+        return self._places[i]
 
 
 class Coupled:

@@ -28,14 +28,13 @@ from __future__ import annotations
 from asyncred.operators import Rows
 from asyncred.red.operator import RedOperator
 from asyncred.red.sampling import Minibatch, Order
-from asyncred.red.solver import Monitor, Stop
+from asyncred.red.solver import Monitor, SharedIterate, Stop
 from asyncred.red.stepsize import Step
-from asyncred.shared import SharedImage
 
 
 def async_red(
     G: RedOperator,
-    x: SharedImage,
+    x: SharedIterate,
     *,
     order: Order,
     minibatch: Minibatch,

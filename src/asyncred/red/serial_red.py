@@ -8,6 +8,8 @@ Both take the arguments of ``async_red`` and work on a ``LocalImage``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from asyncred.grid import BlockWindows
@@ -19,11 +21,15 @@ from asyncred.red.stepsize import Step
 
 
 class LocalImage:
-    """The image of one process, with the two verbs of ``SharedImage``: read and add."""
+    """The image of one process; it answers to what ``SharedIterate`` does."""
 
-    def __init__(self, windows: BlockWindows, x0: Image) -> None:
+    def __init__(
+        self, windows: BlockWindows, x0: Image, *, announce: Callable[[], None] | None = None
+    ) -> None:
+        """``announce`` is called at every update, where somebody counts them."""
         self.grid, self._windows = windows.grid, windows
         self.array = np.array(x0)
+        self._announce = announce
 
     def read(self, i: int) -> Image:
         """A copy of the window of block i."""
@@ -37,9 +43,25 @@ class LocalImage:
         """A copy of block i."""
         return self.array[self.grid.block(i)].copy()
 
+    def own(self, i: int, x_tilde: Image) -> Image:
+        """Block i inside its window."""
+        return x_tilde[self._windows[i].inner]
+
     def add(self, i: int, delta: Image) -> None:
         """x <- x + U_i delta."""
         self.array[self.grid.block(i)] += delta
+        if self._announce:
+            self._announce()
+
+    def request(self, i: int) -> None:
+        """Nothing is ever far."""
+
+    def delay(self, i: int) -> int:
+        """0: nobody else writes."""
+        return 0
+
+    def barrier(self) -> None:
+        """Nobody is waited for."""
 
 
 def gm_red(

@@ -14,6 +14,38 @@ from typing import Protocol
 from asyncred.operators import Image
 
 
+class SharedIterate(Protocol):
+    """x as the parallel algorithms see it: each reads windows of it and adds to blocks."""
+
+    def request(self, i: int) -> None:
+        """Ask other hosts for what the window of block i needs of them; ``read`` collects it."""
+        ...
+
+    def read(self, i: int) -> Image:
+        """The window of block i, after ``request(i)``; never waits for a rank that computes."""
+        ...
+
+    def fresh(self, i: int) -> Image:
+        """Request and read at once."""
+        ...
+
+    def own(self, i: int, x_tilde: Image) -> Image:
+        """Block i inside its window."""
+        ...
+
+    def add(self, i: int, delta: Image) -> None:
+        """x <- x + U_i delta, at once."""
+        ...
+
+    def delay(self, i: int) -> int:
+        """Updates by others since the window last read was asked for."""
+        ...
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        ...
+
+
 class Stop(Protocol):
     """Asked before every update."""
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from asyncred.red.operator import RedOperator
 from asyncred.red.sampling import Minibatch, Order
-from asyncred.red.solver import Monitor, Stop
+from asyncred.red.solver import Monitor, SharedIterate, Stop
 from asyncred.red.stepsize import Step
-from asyncred.shared import SharedImage
 
 
 def sync_red(
     G: RedOperator,
-    x: SharedImage,
+    x: SharedIterate,
     *,
     order: Order,
     minibatch: Minibatch,

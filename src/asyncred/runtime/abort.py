@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mpi4py import MPI
+from asyncred.runtime.comm import Alone, Comm
 
 PAUSE = 0.2
 """Seconds in which mpirun passes on what this rank said: MPICH's may drop it once it is told."""
 
 
-def abort(comm: MPI.Intracomm, code: int) -> None:
+def abort(comm: Comm, code: int) -> None:
     """End all ranks of ``comm`` with this exit code."""
     sys.stdout.flush()
     sys.stderr.flush()
+    if isinstance(comm, Alone):
+        sys.exit(code)
     time.sleep(PAUSE)
     comm.Abort(code)

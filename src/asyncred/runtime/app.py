@@ -1,32 +1,32 @@
-"""The main job: builds the objects that a configuration asks for and runs them. The only wiring."""
+"""The main job, one line a step: builds the objects that a configuration asks for and runs them."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-
-from mpi4py import MPI
+from typing import TYPE_CHECKING
 
 from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.provider import find_provider
 from asyncred.errors import InputError
 from asyncred.history import Reason
+from asyncred.runtime import windows
 from asyncred.runtime.abort import abort
 from asyncred.runtime.collective import on_all, on_root
+from asyncred.runtime.comm import Comm, several_threads
 from asyncred.runtime.config import RunConfig
-from asyncred.runtime.job import Setup, make_job
-from asyncred.runtime.output import gather_record, open_stack, write_image
-from asyncred.runtime.placement import neighbours, place, spans_hosts
+from asyncred.runtime.job import Denoisers, Setup, make_job
+from asyncred.runtime.output import FileResults, Results, gather_record
+from asyncred.runtime.placement import Team, form_team, spans_hosts
 from asyncred.runtime.plan import Plan, make_plan, truth_blocks
-from asyncred.runtime.progress import Progress, Quiet, progress
 from asyncred.runtime.reconstruct import reconstruct
-from asyncred.runtime.report import say_image, say_start
+from asyncred.runtime.report import Terminal, Watch
 from asyncred.runtime.stopping import Signals
 from asyncred.runtime.terms import read_term
-from asyncred.shared import ProgressThread, Queue
+
+if TYPE_CHECKING:
+    from asyncred.runtime.windows import AnyQueue
 
 EARLY = 75
 """The exit code of a run that stopped before its end, and can be resumed."""
@@ -43,147 +43,115 @@ ABORT_SECONDS = 60
 EXIT_CODES = {Reason.SIGNAL: EARLY, Reason.DIVERGED: DIVERGED}
 
 
-def run(config: RunConfig, everybody: MPI.Intracomm) -> int:
+def run(config: RunConfig, everybody: Comm) -> int:
     """Reconstruct all images asked for, write the result and return the exit code.
 
     Collective over everybody. Raises InputError, the same on every rank, where the input is at
     fault; where that shows only in a later image, the job is aborted with one line.
     """
     plan = on_root(everybody, lambda: make_plan(config, everybody.size, files=config.files))
-    comm = MPI.Intracomm(everybody.Split(everybody.rank // plan.ranks_per_image))
-    blocks = len(plan.problem.grid)
-    steal = config.machine.steal == "on"
-    placement = place(
-        comm, blocks, threads=config.machine.threads, everybody=everybody, steal=steal
-    )
-    node = neighbours(comm) if steal else None
-    term = read_term(everybody, comm, node, plan, placement)
-    on_all(everybody, lambda: truth_blocks(plan.problem, placement.own, plan.problem.images[0]))
-    hosts = everybody.allgather(MPI.Get_processor_name())
-    thread = _progress_thread(config, everybody)  # from here on the first image's input is fine
-    provider = on_all(
-        everybody, lambda: find_provider(config.denoiser.provider, placement.local_rank)
-    )
-    providers, threads = everybody.allgather(provider), placement.threads
-    denoiser = on_all(
-        everybody, lambda: OnnxDenoiser(plan.model, threads=threads, provider=provider)
-    )
-    draft = on_all(everybody, lambda: _draft(plan, threads))
-    if everybody.rank == 0:
-        say_start(plan, placement, providers, config, hosts)
-    setup = Setup(
-        config,
-        everybody,
-        comm,
-        plan,
-        placement,
-        node,
-        term,
-        denoiser,
-        draft,
-        hosts,
-        providers,
-    )
+    return carry_out(config, plan, everybody, FileResults(), Terminal())
+
+
+def carry_out(
+    config: RunConfig, plan: Plan, everybody: Comm, results: Results, watch: Watch
+) -> int:
+    """Reconstruct all images of a checked plan; the exit code. Collective over everybody."""
+    machine, blocks = config.machine, len(plan.problem.grid)
+    steal, together = machine.steal == "on", plan.ranks_per_image
+    team = form_team(everybody, together, blocks, threads=machine.threads, steal=steal)
+    term = read_term(plan, team)
+    on_all(everybody, lambda: truth_blocks(plan.problem, team.placement.own, plan.first_image))
+    thread = _progress_thread(machine.progress_thread, everybody)
+    denoisers = _start_denoisers(config.denoiser.provider, plan, team)
+    setup = Setup(config, plan, team, term, denoisers)
+    watch.begins(setup)
     with ExitStack() as stack, Signals() as signals:
-        if thread:
-            stack.enter_context(ProgressThread(everybody))
-        term.open(comm, stack)
-        queue = stack.enter_context(Queue(everybody))
-        code = _all_images(setup, queue, _heard_by_all(signals, queue))
-    if node:
-        node.Free()
-    comm.Free()
+        stack.enter_context(windows.progress_thread(everybody, thread))
+        term.open(stack)
+        queue = windows.queue(stack, everybody)
+        code = _all_images(setup, queue, _heard_by_all(signals, watch, queue), results, watch)
+    team.free()
     return code
 
 
-def _draft(plan: Plan, threads: int) -> OnnxDenoiser | None:
-    return OnnxDenoiser(plan.draft, threads=threads) if plan.draft else None
+def _start_denoisers(asked: str, plan: Plan, team: Team) -> Denoisers:
+    """The sessions of this rank. Collective. Raises InputError."""
+    everybody, threads = team.everybody, team.placement.threads
+    provider = on_all(everybody, lambda: find_provider(asked, team.placement.local_rank))
+    main = on_all(everybody, lambda: OnnxDenoiser(plan.model, threads=threads, provider=provider))
+    draft = on_all(
+        everybody, lambda: OnnxDenoiser(plan.draft, threads=threads) if plan.draft else None
+    )
+    return Denoisers(main, draft, everybody.allgather(provider))
 
 
-def _heard_by_all(signals: Signals, queue: Queue) -> Callable[[], bool]:
-    """Whether any rank, of any group, was signalled."""
+def _heard_by_all(signals: Signals, watch: Watch, queue: AnyQueue) -> Callable[[], bool]:
+    """Whether any rank, of any group, was signalled, or who watches wants no more."""
 
     def signalled() -> bool:
-        if signals() and not queue.stopped():
+        if (signals() or watch.stopped()) and not queue.stopped():
             queue.raise_stop()
         return queue.stopped()
 
     return signalled
 
 
-def _all_images(setup: Setup, queue: Queue, signalled: Callable[[], bool]) -> int:
-    """Images from the queue, each written when it is done. Collective. The exit code."""
-    config, comm, images = setup.config, setup.comm, setup.images
-    if len(images) > 1:
-        on_root(setup.everybody, lambda: open_stack(setup))
+def _all_images(
+    setup: Setup, queue: AnyQueue, signalled: Callable[[], bool], results: Results, watch: Watch
+) -> int:
+    """Images from the queue, each handed on when it is done. Collective. The exit code."""
+    config, comm, images = setup.config, setup.team.comm, setup.images
+    results.open(setup)
     deadline = time.monotonic() + config.stopping.max_time
     code, early = 0, False
     while not early and (row := _next_row(comm, queue)) < len(images):
         if setup.plan.done[row]:
             continue
-        reason, put_down = _one_image(setup, row, signalled, deadline - time.monotonic())
-        early = reason in (Reason.SIGNAL, Reason.TIME)
+        with _fatal(setup):
+            job = make_job(setup, images[row], deadline - time.monotonic())
+        with watch.image(setup, row) as show:
+            outcome = reconstruct(job, signalled, show)
+        record = gather_record(setup, job, outcome)
+        early = outcome.reason in (Reason.SIGNAL, Reason.TIME)
+        put_down = job.checkpoint if early else None
+        if put_down is None:
+            results.put(setup, row, job, record, outcome)
+        watch.image_ends(setup, row, record, put_down)
         to_be_resumed = put_down or (early and len(images) > 1)
-        code = max(code, EXIT_CODES.get(reason, 0), EARLY if to_be_resumed else 0)
-    code = int(setup.everybody.allreduce(code, MPI.MAX))
-    written = len(images) > 1 or code != EARLY or config.files.kept is None
-    if setup.everybody.rank == 0 and written:
-        print(f"wrote {config.files.output}", flush=True)
+        code = max(code, EXIT_CODES.get(outcome.reason, 0), EARLY if to_be_resumed else 0)
+    code = int(max(setup.team.everybody.allgather(code)))
+    if len(images) > 1 or code != EARLY or config.files.kept is None:
+        watch.wrote(setup)
     return code
 
 
-def _next_row(comm: MPI.Intracomm, queue: Queue) -> int:
+def _next_row(comm: Comm, queue: AnyQueue) -> int:
     """The row of the image that is next for this group. Collective over comm."""
     return int(comm.bcast(queue.take() if comm.rank == 0 else None))
-
-
-def _one_image(
-    setup: Setup, row: int, signalled: Callable[[], bool], seconds: float
-) -> tuple[Reason, Path | None]:
-    """Why it ended, and where it was put down if that was before its end. Collective."""
-    comm, images = setup.comm, setup.images
-    display = _display(setup, row) if setup.everybody.rank == 0 else Quiet()
-    with _fatal(setup):
-        job = make_job(setup, images[row], seconds)
-    outcome = reconstruct(job, signalled, display.show)
-    display.close()
-    record = gather_record(setup, job, outcome)
-    early = outcome.reason in (Reason.SIGNAL, Reason.TIME)
-    put_down = job.checkpoint if early else None
-    if put_down is None:
-        write_image(setup, row, job, record, outcome)
-    if comm.rank == 0:
-        say_image(images, row, record, put_down)
-    return outcome.reason, put_down
 
 
 @contextmanager
 def _fatal(setup: Setup) -> Iterator[None]:
     """Where groups work on images of their own, wrong input of one of them ends the job."""
+    comm, everybody = setup.team.comm, setup.team.everybody
     try:
         yield
     except InputError as error:
-        if setup.comm.size == setup.everybody.size:
+        if comm.size == everybody.size:
             raise
-        if setup.comm.rank == 0:
-            print(f"asyncred: {error}", file=sys.stderr, flush=True)
-            abort(setup.everybody, 2)
+        if comm.rank == 0:
+            Terminal.says_last_words(error)
+            abort(everybody, 2)
         time.sleep(ABORT_SECONDS)  # until the abort arrives
 
 
-def _progress_thread(config: RunConfig, comm: MPI.Intracomm) -> bool:
+def _progress_thread(asked: str, comm: Comm) -> bool:
     """Whether a progress thread is wanted. Raises InputError where the MPI library forbids it."""
-    asked = config.machine.progress_thread
     wanted = spans_hosts(comm) if asked == "auto" else asked == "on"
-    if wanted and MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+    if wanted and not several_threads(comm):
         raise InputError(
             "this MPI library gives no MPI_THREAD_MULTIPLE, which the progress thread needs; "
             "--progress-thread off runs without, and waits for ranks of other hosts"
         )
     return wanted
-
-
-def _display(setup: Setup, row: int) -> Progress:
-    blocks, images = len(setup.plan.problem.grid), len(setup.images)
-    title = f"image {row + 1} of {images}  " if images > 1 else ""
-    return progress(setup.plan.budget, blocks, setup.config.stopping.max_time, title)

@@ -11,16 +11,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from mpi4py import MPI
-
 from asyncred.errors import InputError
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Image
+from asyncred.runtime.comm import Alone, Comm
 
 T = TypeVar("T")
 
 
-def on_root(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
+def on_root(comm: Comm, function: Callable[[], T]) -> T:
     """The value of ``function``, called on rank 0, on every rank. Collective over comm.
 
     A ValueError or OSError becomes an InputError on every rank.
@@ -32,7 +31,7 @@ def on_root(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
     return value
 
 
-def on_all(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
+def on_all(comm: Comm, function: Callable[[], T]) -> T:
     """The value of ``function``, called on every rank. Collective over comm.
 
     A ValueError or OSError on any rank becomes the InputError of the first such rank on every rank.
@@ -44,15 +43,17 @@ def on_all(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
     return value  # type: ignore[return-value]
 
 
-def idle(comm: MPI.Intracomm) -> None:
+def idle(comm: Comm) -> None:
     """A barrier that leaves the cores to those who still work. Collective over comm."""
+    if isinstance(comm, Alone):
+        return
     request = comm.Ibarrier()
     while not request.Test():
         time.sleep(2e-3)
 
 
 def gather_blocks(
-    comm: MPI.Intracomm,
+    comm: Comm,
     grid: BlockGrid,
     owner: Sequence[int],
     own: Mapping[int, Image],
@@ -63,7 +64,9 @@ def gather_blocks(
     Rank 0 never holds more than one block of another rank.
     """
     for i in range(len(grid)):
-        if comm.rank == 0:
+        if isinstance(comm, Alone):
+            yield i, own[i]
+        elif comm.rank == 0:
             if owner[i] == 0:
                 yield i, own[i]
             else:

@@ -6,16 +6,18 @@ r = A x - y,    c = 1 / ||A||^2 the weight of the data term
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpi4py import MPI
-
 from asyncred.files.problem import CoupledData
 from asyncred.operators import Coupled, ForwardModel, Image
 from asyncred.operators.spectrum import SAFETY, largest_eigenvalue
-from asyncred.shared import SharedResidual
+from asyncred.runtime.comm import Comm
+
+if TYPE_CHECKING:
+    from asyncred.runtime.windows import AnyResidual
 
 ITERATIONS = 50
 CHANGE = 1e-3
@@ -34,12 +36,12 @@ class Coupling:
 
     def __init__(
         self,
-        residual: SharedResidual,
+        residual: AnyResidual,
         model: ForwardModel,
         data: CoupledData,
         shapes: Mapping[int, tuple[int, int]],
     ) -> None:
-        self._comm: MPI.Intracomm = residual.comm
+        self._comm: Comm = residual.comm
         self._residual, self._model, self._data, self._shapes = residual, model, data, shapes
 
     def turn(self, data: CoupledData) -> None:

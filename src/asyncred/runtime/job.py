@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mpi4py import MPI
-
 from asyncred.denoisers.onnx import Denoiser
 from asyncred.denoisers.provider import Provider
 from asyncred.denoisers.values import Parts, Ranged, range_of, sample, without_phases
@@ -24,10 +22,21 @@ from asyncred.red.proximal import FactoredRed, ProximalRed
 from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.config import RunConfig
 from asyncred.runtime.instrument import SlowedRed, TimedDenoiser, TimedOperator
-from asyncred.runtime.placement import Placement
+from asyncred.runtime.placement import Placement, Team
 from asyncred.runtime.plan import Plan, truth_blocks
 from asyncred.runtime.refusals import checkpoint_of
 from asyncred.runtime.terms import CoupledTerm, ImageTerm, LocalTerm
+
+
+@dataclass(frozen=True)
+class Denoisers:
+    """The denoisers of this rank, of gray pictures in [0, 1]."""
+
+    main: Denoiser
+    draft: Denoiser | None
+    """A cheaper one for large steps."""
+    providers: list[Provider]
+    """What each rank's denoiser runs on."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +44,10 @@ class Setup:
     """What one rank works with for all images."""
 
     config: RunConfig
-    everybody: MPI.Intracomm
-    comm: MPI.Intracomm
-    """The ranks that share an image with this one."""
     plan: Plan
-    placement: Placement
-    node: MPI.Intracomm | None
-    """Those of them that update each other's blocks, where this rank is one."""
+    team: Team
     term: LocalTerm | CoupledTerm
-    denoiser: Denoiser
-    draft: Denoiser | None
-    """A cheaper one for large steps."""
-    hosts: list[str]
-    """Of all ranks."""
-    providers: list[Provider]
-    """Of each rank's denoiser."""
+    denoisers: Denoisers
 
     @property
     def images(self) -> range:
@@ -62,18 +60,12 @@ class Job:
     """What one rank works with for one image."""
 
     config: RunConfig
-    comm: MPI.Intracomm
     plan: Plan
-    placement: Placement
-    node: MPI.Intracomm | None
-    """The ranks that update each other's blocks, where this one is one of several."""
+    team: Team
+    denoisers: Denoisers
     index: int
     """Which image of the problem."""
     term: ImageTerm
-    D: Denoiser
-    """Of gray pictures in [0, 1]."""
-    draft: Denoiser | None
-    """A cheaper one for large steps."""
     truth: Mapping[int, Image]
     shades: tuple[float, float]
     """The image's values for black and white."""
@@ -89,9 +81,19 @@ class Job:
     """Where to put it down."""
 
     @property
+    def placement(self) -> Placement:
+        """What this rank owns and may use."""
+        return self.team.placement
+
+    @property
     def own(self) -> list[int]:
         """The blocks of this rank."""
         return self.placement.own
+
+    @property
+    def updates_before(self) -> dict[int, int]:
+        """How often each block that this rank may update was updated before the run was cut."""
+        return {i: int(self.past.per_block[i]) for i in self.placement.reach}
 
     @property
     def momentum(self) -> float:
@@ -125,19 +127,20 @@ class Job:
             D = Continued(D, epoch, length) if length else D
             return self.operator(A, TimedDenoiser(self.dressed(D), times))
 
-        G = timed(self.D)
-        if self.draft is not None:
+        G, draft = timed(self.denoisers.main), self.denoisers.draft
+        if draft is not None:
             low, high = self.shades
-            G = DraftedRed(G, timed(self.draft), drafts, scale=high - low)
+            G = DraftedRed(G, timed(draft), drafts, scale=high - low)
         if self.momentum:
             G = HeavyBallRed(G, beta=self.momentum, velocity=velocity)
-        factor = dict(self.config.machine.slow).get(self.comm.rank, 1.0)
+        factor = dict(self.config.machine.slow).get(self.team.comm.rank, 1.0)
         return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
 
 
 def make_job(setup: Setup, index: int, seconds: float) -> Job:
     """What this rank works with for one image of the stack. Collective. Raises InputError."""
-    config, plan, comm, own = setup.config, setup.plan, setup.comm, setup.placement.own
+    config, plan, team = setup.config, setup.plan, setup.team
+    comm, own = team.comm, team.placement.own
     known = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
     term = setup.term.turn(index)
     truth = without_phases(known, term.phases)
@@ -149,14 +152,11 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
         shades = range_of(np.concatenate([part for parts in samples for part in parts]))
     job = Job(
         config,
-        comm,
         plan,
-        setup.placement,
-        setup.node,
+        team,
+        setup.denoisers,
         index,
         term,
-        setup.denoiser,
-        setup.draft,
         truth,
         shades,
         seconds,
@@ -169,7 +169,7 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
 
 def _resumed(job: Job, path: Path) -> Job:
     """The same job where the run was cut. Collective. Raises InputError."""
-    comm, plan, problem = job.comm, job.plan, job.plan.problem
+    comm, plan, problem = job.team.comm, job.plan, job.plan.problem
     past = on_root(
         comm,
         lambda: read_past(

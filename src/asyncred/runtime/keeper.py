@@ -6,10 +6,13 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asyncred.files.checkpoint import publish
 from asyncred.red.solver import Stop
-from asyncred.shared import Counters
+
+if TYPE_CHECKING:
+    from asyncred.runtime.windows import AnyCounters
 
 
 class Keeper:
@@ -22,7 +25,7 @@ class Keeper:
 
     def __init__(
         self,
-        counters: Counters,
+        counters: AnyCounters,
         path: Path,
         seconds: float,
         *,

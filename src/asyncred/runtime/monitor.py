@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from asyncred.history import LONGEST_DELAY, Reason, Sample
 from asyncred.metrics import snr_from_squares
 from asyncred.operators import Image
-from asyncred.shared import Counters
+
+if TYPE_CHECKING:
+    from asyncred.runtime.windows import AnyCounters
 
 SUMS = 8
 """Running sums per rank: updates, blocks visited, |G|^2, |step|^2, |x|^2, |x - truth|^2, |G|^2 of
@@ -79,7 +82,7 @@ class RunMonitor:
 
     def __init__(
         self,
-        counters: Counters,
+        counters: AnyCounters,
         reference: Reference,
         *,
         truth: Mapping[int, Image],

@@ -1,58 +1,136 @@
-"""What a run leaves in its result file: gathered from the ranks, written by one of them."""
+"""What becomes of recovered images: gathered from the ranks, into a result file or into memory."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
-
-from mpi4py import MPI
 
 from asyncred.denoisers.values import with_phases
 from asyncred.files.checkpoint import previous
 from asyncred.files.result import SAMPLES, Layout, Record, ResultFile, create_result, write_result
 from asyncred.history import Reason
-from asyncred.runtime.collective import gather_blocks
+from asyncred.operators import Image
+from asyncred.runtime.collective import gather_blocks, on_root
+from asyncred.runtime.comm import Comm, library_version
 from asyncred.runtime.job import Job, Setup
 from asyncred.runtime.reconstruct import Outcome, legs
 from asyncred.runtime.terms import CoupledTerm
 
+Streams = Mapping[str, Iterator[tuple[int, Image]]]
+"""By name (data, start, truth) the blocks of an image, on rank 0; nothing elsewhere."""
 
-def open_stack(setup: Setup) -> None:
-    """Make the result of a stack, unless one is there to go on with."""
-    config, grid = setup.config, setup.plan.problem.grid
-    if config.files.resume is None or not config.files.output.exists():
-        coupled = isinstance(setup.term, CoupledTerm)
-        renewals = legs(setup.plan.budget, config.update.refresh, len(grid), coupled=coupled)
-        drifts = len(renewals) if coupled else 0
-        create_result(config.files.output, _layout(setup, SAMPLES, drifts))
+
+class Results(Protocol):
+    """Where recovered images go. Every method is collective."""
+
+    def open(self, setup: Setup) -> None:
+        """Before the first image. Raises InputError."""
+        ...
+
+    def put(self, setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -> None:
+        """Take an image, which may be incomplete."""
+        ...
+
+
+class FileResults:
+    """A result file: that of one image appears at the end, that of a stack fills up row by row."""
+
+    def open(self, setup: Setup) -> None:
+        """Make the result of a stack, unless one is there to go on with."""
+        if len(setup.images) > 1:
+            on_root(setup.team.everybody, lambda: _open_stack(setup))
+
+    def put(self, setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -> None:
+        """Write an image: rank 0 writes, the others send it their blocks."""
+        images, comm = streams(setup, job, outcome), setup.team.comm
+        output = setup.config.files.output
+        if comm.rank != 0:
+            for stream in images.values():
+                for _ in stream:
+                    pass
+        elif len(setup.images) == 1:
+            layout = _layout(setup, len(record.history), len(record.drifts))
+            write_result(output, layout, record, images)
+        else:
+            with ResultFile(output) as file:
+                file.write(row, setup.plan.problem.grid, record, images)
+            if record.complete and job.checkpoint:
+                for path in (job.checkpoint, previous(job.checkpoint)):
+                    path.unlink(missing_ok=True)
+        comm.Barrier()
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """An image in memory, and what is said of it."""
+
+    image: Image
+    start: Image
+    record: Record
+
+
+class MemoryResults:
+    """Recovered images by row, on rank 0 of the ranks that shared each."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Recovered] = {}
+
+    def open(self, setup: Setup) -> None:
+        """Nothing is to be made."""
+
+    def put(self, setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -> None:
+        """Keep an image."""
+        grid, dtype = setup.plan.problem.grid, setup.plan.problem.data.dtype
+        whole: dict[str, Image] = {}
+        for name, stream in streams(setup, job, outcome).items():
+            whole[name] = np.zeros(grid.shape, dtype)
+            for i, block in stream:
+                whole[name][grid.block(i)] = block
+        if setup.team.comm.rank == 0:
+            self.rows[row] = Recovered(whole["data"], whole["start"], record)
+
+
+def streams(setup: Setup, job: Job, outcome: Outcome) -> Streams:
+    """The blocks of an image, of its start and of the truth where it is known."""
+    problem, owner = setup.plan.problem, setup.team.placement.owner
+    images: dict[str, Mapping[int, Any]] = {"data": outcome.final, "start": job.term.x0}
+    if problem.has_truth:
+        images["truth"] = job.truth
+    return {
+        name: gather_blocks(
+            setup.team.comm,
+            problem.grid,
+            owner,
+            with_phases(blocks, job.term.phases),
+            problem.data.dtype,
+        )
+        for name, blocks in images.items()
+    }
 
 
 def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
-    """What the result file says of an image; meant on rank 0 only. Collective."""
-    comm, monitor = setup.comm, outcome.monitor
+    """What a result says of an image; meant on rank 0 only. Collective."""
+    comm, monitor = setup.team.comm, outcome.monitor
     counts = np.zeros(len(setup.plan.problem.grid), np.int64)
     for i, count in monitor.counts.items():
         counts[i] = count
     drafted = np.zeros_like(counts)
-    for i in setup.placement.own:
+    for i in job.own:
         drafted[i] = outcome.drafts[i][0]
-    per_block, drafts, delays = (np.zeros_like(part) for part in (counts, counts, monitor.delays))
-    comm.Reduce(counts, per_block)
-    comm.Reduce(drafted, drafts)
-    comm.Reduce(monitor.delays, delays)
-    delays += job.past.delays
+    per_block, drafts, delays = (_total(comm, own) for own in (counts, drafted, monitor.delays))
     return Record(
         monitor.history,
         per_block,
         drafts,
-        setup.placement.owner,
+        job.placement.owner,
         np.array(comm.gather(int(counts.sum())) or []),
-        delays,
+        delays + job.past.delays,
         comm.gather(outcome.times) or [],
         outcome.reason in (Reason.BUDGET, Reason.TOLERANCE),
         outcome.reason.name.lower(),
@@ -62,22 +140,52 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
     )
 
 
+def parameters_used(setup: Setup) -> dict[str, Any]:
+    """The parameters of a run by key, those that were left open as they were chosen."""
+    plan = setup.plan
+    return {
+        **setup.config.as_json(),
+        "sigma": plan.model.level,
+        "start": plan.start,
+        "tau": plan.tau,
+        "update": "proximal" if plan.proximal else "gradient",
+        "mu": plan.proximal.mu if plan.proximal else None,
+        "momentum": plan.proximal.momentum if plan.proximal else None,
+        "tol": plan.tol,
+        "draft": plan.draft.path.stem if plan.draft else "none",
+    }
+
+
+def _open_stack(setup: Setup) -> None:
+    config, grid = setup.config, setup.plan.problem.grid
+    if config.files.resume is None or not config.files.output.exists():
+        coupled = isinstance(setup.term, CoupledTerm)
+        renewals = legs(setup.plan.budget, config.update.refresh, len(grid), coupled=coupled)
+        drifts = len(renewals) if coupled else 0
+        create_result(config.files.output, _layout(setup, SAMPLES, drifts))
+
+
 def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
     """What the result file says of all images, with room for so much of each one's history."""
-    plan, config, placement = setup.plan, setup.config, setup.placement
-    grid = plan.problem.grid
-    provenance: dict[str, Any] = {
-        "parameters": {
-            **config.as_json(),
-            "sigma": plan.model.level,
-            "start": plan.start,
-            "tau": plan.tau,
-            "update": "proximal" if plan.proximal else "gradient",
-            "mu": plan.proximal.mu if plan.proximal else None,
-            "momentum": plan.proximal.momentum if plan.proximal else None,
-            "tol": plan.tol,
-            "draft": plan.draft.path.stem if plan.draft else "none",
-        },
+    problem, ranks = setup.plan.problem, setup.team.everybody.size
+    return Layout(
+        problem.grid,
+        problem.data.dtype,
+        setup.images,
+        ranks,
+        samples,
+        drifts,
+        problem.has_truth,
+        _provenance(setup),
+    )
+
+
+def _provenance(setup: Setup) -> dict[str, Any]:
+    """Where a result comes from."""
+    plan, team = setup.plan, setup.team
+    notes = plan.problem.data.notes
+    return {
+        "parameters": parameters_used(setup),
         "command": shlex.join(sys.argv),
         "input": str(plan.problem.path.resolve()),
         "input_sha256": plan.sha256,
@@ -85,53 +193,18 @@ def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
         "denoiser": plan.model.path.name,
         "halo": plan.model.field.halo,
         "halo_exact": plan.halo_exact,
-        "block": list(grid.block_shape),
-        "ranks": setup.everybody.size,
-        "hosts": setup.hosts,
-        "threads_per_rank": placement.threads,
-        "providers": [provider.words for provider in setup.providers],
+        "block": list(plan.problem.grid.block_shape),
+        "ranks": team.everybody.size,
+        "hosts": team.hosts,
+        "threads_per_rank": team.placement.threads,
+        "providers": [provider.words for provider in setup.denoisers.providers],
         "onnxruntime": onnxruntime.__version__,
-        "mpi": MPI.Get_library_version().split("\n")[0].strip(" \0"),
+        "mpi": library_version(team.everybody),
+        **({"notes": list(notes)} if notes else {}),
     }
-    if plan.problem.data.notes:
-        provenance["notes"] = list(plan.problem.data.notes)
-    return Layout(
-        grid,
-        plan.problem.data.dtype,
-        setup.images,
-        setup.everybody.size,
-        samples,
-        drifts,
-        plan.problem.has_truth,
-        provenance,
-    )
 
 
-def write_image(setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -> None:
-    """Write an image: rank 0 writes, the others send it their blocks. Collective."""
-    images: dict[str, Mapping[int, Any]] = {"data": outcome.final, "start": job.term.x0}
-    if setup.plan.problem.has_truth:
-        images["truth"] = job.truth
-    grid, owner, dtype = (
-        setup.plan.problem.grid,
-        setup.placement.owner,
-        setup.plan.problem.data.dtype,
-    )
-    streams = {
-        name: gather_blocks(setup.comm, grid, owner, with_phases(blocks, job.term.phases), dtype)
-        for name, blocks in images.items()
-    }
-    if setup.comm.rank != 0:
-        for stream in streams.values():
-            for _ in stream:
-                pass
-    elif len(setup.images) == 1:
-        layout = _layout(setup, len(record.history), len(record.drifts))
-        write_result(setup.config.files.output, layout, record, streams)
-    else:
-        with ResultFile(setup.config.files.output) as file:
-            file.write(row, grid, record, streams)
-        if record.complete and job.checkpoint:
-            for path in (job.checkpoint, previous(job.checkpoint)):
-                path.unlink(missing_ok=True)
-    setup.comm.Barrier()
+def _total(comm: Comm, own: Any) -> Any:
+    """The sum over all ranks, on rank 0; the own part elsewhere. Collective."""
+    parts = comm.gather(own)
+    return sum(parts[1:], parts[0]) if parts else own

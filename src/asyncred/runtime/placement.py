@@ -1,11 +1,12 @@
-"""Where the work is done: which rank owns which blocks, and how many threads it may use."""
+"""Where the work is done: who shares an image, which rank owns which blocks, and its threads."""
 
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 
-from mpi4py import MPI
+from asyncred.runtime.comm import Comm, node_of, split
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,45 @@ class Placement:
     threads: int
     """Threads of the denoiser and of the kernels on this rank."""
     hosts: list[str]
-    """The processor name of each rank."""
+    """The name of the host of each rank."""
     far: frozenset[int]
     """The ranks that share no memory with this one."""
     local_rank: int
     """This rank among those of its node, from 0."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """The ranks of a job as one of them sees them."""
+
+    everybody: Comm
+    comm: Comm
+    """Those that share an image with this one."""
+    node: Comm | None
+    """Those of them that update each other's blocks, where this rank is one of several."""
+    placement: Placement
+    hosts: list[str]
+    """Of all ranks."""
+
+    def free(self) -> None:
+        """Free what was split off. Collective over everybody."""
+        if self.node:
+            self.node.Free()
+        self.comm.Free()
+
+
+def form_team(
+    everybody: Comm, together: int, blocks: int, *, threads: int | None, steal: bool
+) -> Team:
+    """Groups of ``together`` ranks that share an image of so many blocks each. Collective.
+
+    ``threads`` overrides the share of the cores that this process may run on. ``steal``: the ranks
+    of a node update each other's blocks.
+    """
+    comm = split(everybody, everybody.rank // together)
+    placement = place(comm, blocks, threads=threads, everybody=everybody, steal=steal)
+    node = neighbours(comm) if steal else None
+    return Team(everybody, comm, node, placement, everybody.allgather(socket.gethostname()))
 
 
 def owners(blocks: int, ranks: int) -> list[int]:
@@ -34,26 +69,24 @@ def owners(blocks: int, ranks: int) -> list[int]:
 
 
 def place(
-    comm: MPI.Intracomm,
+    comm: Comm,
     blocks: int,
     *,
     threads: int | None,
-    everybody: MPI.Intracomm | None = None,
+    everybody: Comm | None = None,
     steal: bool = False,
 ) -> Placement:
     """Divide the blocks over the ranks and the cores of a node over its ranks. Collective.
 
-    ``threads`` overrides the share of the cores that this process may run on. ``everybody`` are all
-    ranks of the job, where those of ``comm`` are but some. ``steal``: the ranks of a node update
-    each other's blocks.
+    ``everybody`` are all ranks of the job, where those of ``comm`` are but some.
     """
     owner = owners(blocks, comm.size)
     cores = os.sched_getaffinity(0)
-    node = (everybody or comm).Split_type(MPI.COMM_TYPE_SHARED)
+    node = node_of(everybody or comm)
     sharing = sum(bool(cores & others) for others in node.allgather(cores))
     local_rank = node.rank
     node.Free()
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    node = node_of(comm)
     far = frozenset(range(comm.size)) - frozenset(node.allgather(comm.rank))
     node.Free()
     own = [i for i in range(blocks) if owner[i] == comm.rank]
@@ -62,24 +95,24 @@ def place(
         own,
         [i for i in range(blocks) if owner[i] not in far] if steal else own,
         threads or max(1, len(cores) // sharing),
-        comm.allgather(MPI.Get_processor_name()),
+        comm.allgather(socket.gethostname()),
         far,
         local_rank,
     )
 
 
-def neighbours(comm: MPI.Intracomm) -> MPI.Intracomm | None:
+def neighbours(comm: Comm) -> Comm | None:
     """The ranks that share memory with this one; None where there is no other. Collective."""
-    node = MPI.Intracomm(comm.Split_type(MPI.COMM_TYPE_SHARED))
+    node = node_of(comm)
     if node.size > 1:
         return node
     node.Free()
     return None
 
 
-def spans_hosts(comm: MPI.Intracomm) -> bool:
+def spans_hosts(comm: Comm) -> bool:
     """Whether any two ranks share no memory. Collective."""
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    node = node_of(comm)
     alone = node.size < comm.size
     node.Free()
-    return bool(comm.allreduce(alone, MPI.LOR))
+    return any(comm.allgather(alone))

@@ -52,6 +52,11 @@ class Plan:
     """Which images a resumed run finds complete."""
 
     @property
+    def first_image(self) -> int:
+        """Of those that are asked for."""
+        return self.problem.images[0]
+
+    @property
     def halo_exact(self) -> bool:
         """Whether tiles equal the whole, by the graph and by trial."""
         return self.model.halo_known and self.tiling_error <= EXACT

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-
-from mpi4py import MPI
 
 from asyncred.grid import region_shape
 from asyncred.history import Reason, Sample, Times
@@ -18,17 +17,20 @@ from asyncred.red.async_red import async_red
 from asyncred.red.draft import Drafts
 from asyncred.red.guard import Guard
 from asyncred.red.operator import RedOperator
-from asyncred.red.serial_red import LocalImage, bc_red, gm_red
+from asyncred.red.serial_red import bc_red, gm_red
 from asyncred.red.stepsize import Step
 from asyncred.red.sync_red import sync_red
+from asyncred.runtime import windows
 from asyncred.runtime.budget import CLAIM
 from asyncred.runtime.job import Job
 from asyncred.runtime.keeper import KeptStop
 from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor, Tolerance
-from asyncred.runtime.state import AnyImage, State, keeper_of
+from asyncred.runtime.state import State, keeper_of
 from asyncred.runtime.steps import choices, choose_step
 from asyncred.runtime.stopping import AsyncStop, SyncStop
-from asyncred.shared import Claims, Counters, SharedImage, sharing
+
+if TYPE_CHECKING:
+    from asyncred.runtime.windows import AnyCounters, AnyImage
 
 ALGORITHMS: Mapping[str, Callable[..., None]] = {
     "async": async_red,
@@ -60,8 +62,8 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
     times, past = Times(), job.past
     blocks = len(job.plan.problem.grid)
     with ExitStack() as stack:
-        counters = stack.enter_context(Counters(job.comm, sums=SUMS))
-        share = sharing(job.node, stack)
+        counters = windows.counters(stack, job.team.comm, sums=SUMS)
+        share = windows.sharing(job.team.node, stack)
         drafts = share({i: past.drafts[i].copy() for i in job.own})
         velocity = share(_velocity(job))
 
@@ -69,7 +71,16 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             return (past.updates + counters.updates()) / blocks
 
         G = job.timed_operator(times, drafts, velocity, epoch)
-        x = stack.enter_context(_image(job, G, counters))
+        x = stack.enter_context(
+            windows.image(
+                counters,
+                G.windows,
+                job.placement.owner,
+                x0=job.term.x0 if job.resumed is None else job.resumed,
+                dtype=job.plan.problem.data.dtype,
+                far=job.placement.far,
+            )
+        )
         reference = _reference(job, x)
         monitor = RunMonitor(
             counters,
@@ -92,13 +103,13 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             times,
             drafts,
             velocity,
-            _claims(job, stack),
+            stack.enter_context(windows.claims(job.team.node, job.updates_before)),
             list(past.drifts),
         )
         reason, relaxation = _iterate(state, G, signalled)
         kept = replace(times)  # the last distance is no part of the loop
         _close_history(state, reason)
-        if job.comm.rank == 0:
+        if job.team.comm.rank == 0:
             show(monitor.history[-1])
         final = {i: x.block(i) for i in job.own}
         drafted = {i: drafts[i].copy() for i in job.own}
@@ -123,41 +134,10 @@ def legs(budget: int, refresh: float, blocks: int, *, coupled: bool) -> list[int
     return [*range(every, budget, every), budget]
 
 
-@contextmanager
-def _image(job: Job, G: RedOperator, counters: Counters) -> Iterator[AnyImage]:
-    """x in the form that the method works on. Collective."""
-    grid, dtype = G.grid, job.plan.problem.data.dtype
-    x0 = job.term.x0 if job.resumed is None else job.resumed
-    if job.config.update.method in ("gm", "bc"):
-        whole = np.zeros(grid.shape, dtype)
-        for i, block in x0.items():
-            whole[grid.block(i)] = block
-        yield LocalImage(G.windows, whole)
-        return
-    with SharedImage(
-        job.comm,
-        G.windows,
-        job.placement.owner,
-        x0=x0.__getitem__,
-        dtype=dtype,
-        counters=counters,
-        far=job.placement.far,
-    ) as shared:
-        yield shared
-
-
-def _claims(job: Job, stack: ExitStack) -> Claims | None:
-    """Who works on which block, where ranks update each other's. Collective."""
-    if job.node is None:
-        return None
-    updates = {i: int(job.past.per_block[i]) for i in job.placement.reach}
-    return stack.enter_context(Claims(job.node, updates))
-
-
 def _reference(job: Job, x: AnyImage) -> Reference:
     """||G(x0)||^2, where directions do not tell it, and ||truth||^2. Collective."""
     truth = sum(float(np.sum(np.square(np.abs(block)))) for block in job.truth.values())
-    total = job.comm.allreduce(truth)
+    total = job.team.comm.allreduce(truth)
     problem, past = job.plan.problem, job.past
     delays = int(past.delays @ np.arange(past.delays.size))
     G0_square = past.G0_square
@@ -175,10 +155,11 @@ def _reference(job: Job, x: AnyImage) -> Reference:
 
 def _G_square(job: Job, x: AnyImage) -> float:
     """||G(x)||^2 with all measurements. Collective: nobody writes meanwhile."""
-    own, G = 0.0, job.operator(job.term.A, job.dressed(job.D))  # never slowed, no draft
+    G = job.operator(job.term.A, job.dressed(job.denoisers.main))  # never slowed, no draft
+    own = 0.0
     for i in job.own:
         own += float(np.sum(np.square(np.abs(G.block(i, x.fresh(i))))))
-    return float(job.comm.allreduce(own))
+    return float(job.team.comm.allreduce(own))
 
 
 def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tuple[Reason, float]:
@@ -188,7 +169,7 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tup
     keeper, step = keeper_of(state), choose_step(job, state.updates)
     guard = _guard(state, step)
     at_once = len(G.grid) if config.update.method == "gm" else 1  # updates between two questions
-    job.comm.Barrier()  # all clocks start together
+    job.team.comm.Barrier()  # all clocks start together
     stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
     asked = KeptStop(stop, keeper) if keeper else stop
     state.times.reset()
@@ -243,17 +224,17 @@ def _agreed(state: State, mine: Reason) -> Reason:
     """Why all ranks stopped, which is that x diverged where any of it is not finite. Collective."""
     if not state.finite():
         mine = Reason.DIVERGED
-    return Reason(state.job.comm.allreduce(int(mine), MPI.MAX))
+    return Reason(max(state.job.team.comm.allgather(int(mine))))
 
 
 def _stop(
-    job: Job, counters: Counters, signalled: Callable[[], bool], done: int
+    job: Job, counters: AnyCounters, signalled: Callable[[], bool], done: int
 ) -> AsyncStop | SyncStop:
     """What stops this rank; its budget is told later."""
     seconds = job.seconds
     if job.config.update.method == "sync":
         return SyncStop(
-            job.comm, counters, updates=0, seconds=seconds, signalled=signalled, done=done
+            job.team.comm, counters, updates=0, seconds=seconds, signalled=signalled, done=done
         )
     return AsyncStop(
         counters,
@@ -270,7 +251,7 @@ def _most(job: Job) -> int:
 
     What a slow rank has claimed of it nobody steals: one update at a time, but not over a network.
     """
-    return 1 if job.node and not job.placement.far else max(CLAIM, len(job.own))
+    return 1 if job.team.node and not job.placement.far else max(CLAIM, len(job.own))
 
 
 def _close_history(state: State, reason: Reason) -> None:
@@ -279,9 +260,9 @@ def _close_history(state: State, reason: Reason) -> None:
     With G at the final x, which minibatches have not told, unless the run ended in haste.
     """
     minibatch = state.job.config.update.minibatch is not None
-    state.job.comm.Barrier()
+    state.job.team.comm.Barrier()
     state.monitor.end()
     exact = minibatch and reason in (Reason.BUDGET, Reason.TOLERANCE)
     G_square = _G_square(state.job, state.x) if exact else None
-    if state.job.comm.rank == 0:
+    if state.job.team.comm.rank == 0:
         state.monitor.close(G_square)

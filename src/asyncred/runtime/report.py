@@ -4,27 +4,93 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from asyncred.denoisers.provider import Provider
 from asyncred.files.result import Record, Result
+from asyncred.history import Sample
 from asyncred.metrics import snr
-from asyncred.runtime.config import RunConfig
-from asyncred.runtime.placement import Placement
+from asyncred.runtime.config import UpdateConfig
+from asyncred.runtime.job import Setup
 from asyncred.runtime.plan import Plan
+from asyncred.runtime.progress import Progress, Quiet, progress
+
+Show = Callable[[Sample], None]
+"""Told of every sample of the history, on rank 0 of the ranks that share an image."""
 
 
-def say_start(
-    plan: Plan,
-    placement: Placement,
-    providers: Sequence[Provider],
-    config: RunConfig,
-    all_hosts: Sequence[str],
-) -> None:
+class Watch(Protocol):
+    """Who is told how a run goes."""
+
+    def begins(self, setup: Setup) -> None:
+        """The input is fine."""
+        ...
+
+    def image(self, setup: Setup, row: int) -> AbstractContextManager[Show]:
+        """The loop over one image."""
+        ...
+
+    def image_ends(self, setup: Setup, row: int, record: Record, put_down: Path | None) -> None:
+        """What came of an image, and where it was put down if that was before its end."""
+        ...
+
+    def wrote(self, setup: Setup) -> None:
+        """The result is there."""
+        ...
+
+    def stopped(self) -> bool:
+        """Whether the run is to stop."""
+        ...
+
+
+class Terminal:
+    """Prints what happens: a live line on a terminal, plain lines in a log."""
+
+    def begins(self, setup: Setup) -> None:
+        """Rank 0 says what is about to be done."""
+        if setup.team.everybody.rank == 0:
+            say_start(setup)
+
+    @contextmanager
+    def image(self, setup: Setup, row: int) -> Iterator[Show]:
+        """Rank 0 of the job shows samples; other groups are quiet."""
+        images = len(setup.images)
+        display: Progress = Quiet()
+        if setup.team.everybody.rank == 0:
+            title = f"image {row + 1} of {images}  " if images > 1 else ""
+            blocks, limit = len(setup.plan.problem.grid), setup.config.stopping.max_time
+            display = progress(setup.plan.budget, blocks, limit, title)
+        yield display.show
+        display.close()
+
+    def image_ends(self, setup: Setup, row: int, record: Record, put_down: Path | None) -> None:
+        """Rank 0 of the image says what came of it."""
+        if setup.team.comm.rank == 0:
+            say_image(setup.images, row, record, put_down)
+
+    def wrote(self, setup: Setup) -> None:
+        """Rank 0 says where."""
+        if setup.team.everybody.rank == 0:
+            print(f"wrote {setup.config.files.output}", flush=True)
+
+    def stopped(self) -> bool:
+        """Never: signals do."""
+        return False
+
+    @staticmethod
+    def says_last_words(error: Exception) -> None:
+        """One line on standard error."""
+        print(f"asyncred: {error}", file=sys.stderr, flush=True)
+
+
+def say_start(setup: Setup) -> None:
     """What is about to be done."""
+    plan, config, team = setup.plan, setup.config, setup.team
     grid, model = plan.problem.grid, plan.model
-    ranks, hosts = len(all_hosts), len(set(all_hosts))
+    ranks, hosts = len(team.hosts), len(set(team.hosts))
     groups = -(-ranks // plan.ranks_per_image)
     shared = f", {_count(plan.ranks_per_image, 'rank')} an image" if groups > 1 else ""
     (height, width), (bh, bw) = grid.shape, grid.block_shape
@@ -37,9 +103,9 @@ def say_start(
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
         f"{plan.problem.data.words}{_stack(len(plan.problem.images))}\n"
         f"denoiser {model.path.stem}: returns the {model.output}, {level}"
-        f"halo {model.field.halo}, {tiles}, on {_places(providers)}\n"
-        f"{method}, {_count(placement.threads, 'thread')} a rank; "
-        f"tau {plan.tau:g}, {_update(plan, config)}, {plan.budget} updates",
+        f"halo {model.field.halo}, {tiles}, on {_places(setup.denoisers.providers)}\n"
+        f"{method}, {_count(team.placement.threads, 'thread')} a rank; "
+        f"tau {plan.tau:g}, {_update(plan, config.update)}, {plan.budget} updates",
         flush=True,
     )
     for note in plan.problem.data.notes:
@@ -48,12 +114,12 @@ def say_start(
         print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
 
 
-def _update(plan: Plan, config: RunConfig) -> str:
+def _update(plan: Plan, asked: UpdateConfig) -> str:
     """The kind of update, and what is particular about it."""
     proximal = plan.proximal
     if proximal is None:
-        return f"gradient, step {config.update.step}"
-    inner, factors = f"{config.update.inner} inner steps", f"by factors in {proximal.factors}"
+        return f"gradient, step {asked.step}"
+    inner, factors = f"{asked.inner} inner steps", f"by factors in {proximal.factors}"
     how = factors if proximal.factors else inner
     words = [f"proximal, mu {proximal.mu:g}, {how}", f"start {plan.start}"]
     words += [f"momentum {proximal.momentum:g}"] if proximal.momentum else []

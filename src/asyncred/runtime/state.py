@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,13 +14,13 @@ from asyncred.history import Reason, Times
 from asyncred.operators import Image
 from asyncred.red.draft import Drafts
 from asyncred.red.momentum import Velocity
-from asyncred.red.serial_red import LocalImage
 from asyncred.runtime.job import Job
 from asyncred.runtime.keeper import Keeper
 from asyncred.runtime.monitor import RunMonitor
-from asyncred.shared import Claims, Counters, SharedImage
 
-AnyImage = SharedImage | LocalImage
+if TYPE_CHECKING:
+    from asyncred.runtime.windows import AnyCounters, AnyImage
+    from asyncred.shared import Claims
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class State:
 
     job: Job
     x: AnyImage
-    counters: Counters
+    counters: AnyCounters
     monitor: RunMonitor
     times: Times
     drafts: Drafts
@@ -56,7 +57,7 @@ def keeper_of(state: State) -> Keeper | None:
     job = state.job
     if job.checkpoint is None:
         return None
-    problem, comm, coupling = job.plan.problem, job.comm, job.term.coupling
+    problem, comm, coupling = job.plan.problem, job.team.comm, job.term.coupling
     head = Head(
         problem.grid,
         problem.data.dtype,

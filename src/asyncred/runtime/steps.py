@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +26,9 @@ from asyncred.red.stepsize import (
     Step,
 )
 from asyncred.runtime.job import Job
-from asyncred.shared import Claims
+
+if TYPE_CHECKING:
+    from asyncred.shared import Claims
 
 
 def choose_step(job: Job, updates: Callable[[int], int]) -> Step:
@@ -43,7 +46,7 @@ def _constant_step(job: Job) -> Step:
     config, A, tau, past = job.config, job.term.A, job.plan.tau, job.past
     if not isinstance(config.update.step, str):
         return FixedStep(config.update.step)
-    grid, ranks = job.plan.problem.grid, job.comm.size
+    grid, ranks = job.plan.problem.grid, job.team.comm.size
     if job.plan.proximal and config.update.step == "adaptive":
         b = len(grid)
         shared = np.sqrt(b) if isinstance(A, Coupled) else 2.0 if A.halo else 1.0
@@ -64,14 +67,14 @@ def _constant_step(job: Job) -> Step:
 def _norms(job: Job) -> dict[int, float]:
     """L_i of the blocks this rank updates; each rank finds its own."""
     own = {i: job.term.A.lipschitz(i, job.config.update.minibatch) for i in job.own}
-    parts = [own] if job.node is None else job.node.allgather(own)
+    parts = [own] if job.team.node is None else job.team.node.allgather(own)
     return {i: L_i for part in parts for i, L_i in part.items()}
 
 
 def choices(job: Job, claims: Claims | None, done: int) -> tuple[Order, Minibatch]:
     """Which block comes next on this rank, and which measurements, after so many updates of it."""
     config, own = job.config, job.own
-    seeds = [[config.update.seed, job.comm.rank, purpose] for purpose in (0, 1)]
+    seeds = [[config.update.seed, job.team.comm.rank, purpose] for purpose in (0, 1)]
     if claims is not None:
         order: Order = LeastUpdated(claims, own, seeds[0], done)
     else:

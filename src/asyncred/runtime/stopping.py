@@ -9,12 +9,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-
-from mpi4py import MPI
+from typing import TYPE_CHECKING
 
 from asyncred.history import Reason
 from asyncred.runtime.budget import claim_size
-from asyncred.shared import Counters
+from asyncred.runtime.comm import Comm
+
+if TYPE_CHECKING:
+    from asyncred.runtime.windows import AnyCounters
 
 
 class AsyncStop:
@@ -27,7 +29,7 @@ class AsyncStop:
 
     def __init__(
         self,
-        counters: Counters,
+        counters: AnyCounters,
         *,
         updates: int,
         most: int,
@@ -85,8 +87,8 @@ class SyncStop:
 
     def __init__(
         self,
-        comm: MPI.Intracomm,
-        counters: Counters,
+        comm: Comm,
+        counters: AnyCounters,
         *,
         updates: int,
         seconds: float,
@@ -106,7 +108,7 @@ class SyncStop:
             mine = Reason.SIGNAL
         elif time.monotonic() > self._deadline:
             mine = Reason.TIME
-        flag = self._comm.allreduce(mine, MPI.MAX)
+        flag = max(self._comm.allgather(mine))
         if not flag and self._done >= self._updates:
             flag = Reason.BUDGET
         self._done += 0 if flag else self._comm.size

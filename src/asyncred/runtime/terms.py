@@ -13,22 +13,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpi4py import MPI
-
 from asyncred.denoisers.values import without_phases
 from asyncred.files.problem import CoupledData, LocalData
 from asyncred.files.problem.block_random import BlockRandomData
 from asyncred.files.problem.kinds import LocalOperator
 from asyncred.grid import region_shape
 from asyncred.operators import ForwardModel, Image, Operator
+from asyncred.runtime import windows
 from asyncred.runtime.collective import on_all
+from asyncred.runtime.comm import Comm
 from asyncred.runtime.config import STARTS
 from asyncred.runtime.coupling import STARTS as COUPLED_STARTS
 from asyncred.runtime.coupling import Coupling
 from asyncred.runtime.factors import open_factors
-from asyncred.runtime.placement import Placement
+from asyncred.runtime.placement import Team
 from asyncred.runtime.plan import Plan, stored_blocks
-from asyncred.shared import SharedResidual, check_room, sharing
 
 
 @dataclass(frozen=True)
@@ -49,29 +48,26 @@ class LocalTerm:
 
     def __init__(
         self,
-        node: MPI.Intracomm | None,
         data: LocalData,
         A: LocalOperator,
         plan: Plan,
-        placement: Placement,
+        team: Team,
     ) -> None:
-        self._node, self._data, self._A = node, data, A
-        self._plan, self._placement = plan, placement
+        self._data, self._A, self._plan, self._team = data, A, plan, team
 
-    def open(self, comm: MPI.Intracomm, stack: ExitStack) -> None:
-        """Share with the ranks of the node what A has of the own blocks. Collective over comm."""
-        self._comm = comm
-        if self._node is not None:
-            self._A = self._A.shared(sharing(self._node, stack))
+    def open(self, stack: ExitStack) -> None:
+        """Share with the ranks of the node what A has of the own blocks. Collective."""
+        if self._team.node is not None:
+            self._A = self._A.shared(windows.sharing(self._team.node, stack))
 
     def turn(self, index: int) -> ImageTerm:
         """The term of an image of the stack. Collective. Raises InputError."""
-        data, reach = self._data.of(index), self._placement.reach
-        A = self._A.of(on_all(self._comm, lambda: data.measured(reach)))
-        return ImageTerm(A, on_all(self._comm, lambda: self._start(A, index)), None, {})
+        comm, data = self._team.comm, self._data.of(index)
+        A = self._A.of(on_all(comm, lambda: data.measured(self._team.placement.reach)))
+        return ImageTerm(A, on_all(comm, lambda: self._start(A, index)), None, {})
 
     def _start(self, A: LocalOperator, index: int) -> Mapping[int, Image]:
-        data, plan, own = self._data, self._plan, self._placement.own
+        data, plan, own = self._data, self._plan, self._team.placement.own
         if plan.start in data.starts:
             return {i: data.starts[plan.start](A, i) for i in own}
         if plan.start == "zero":
@@ -85,20 +81,18 @@ class CoupledTerm:
 
     def __init__(
         self,
-        comm: MPI.Intracomm,
         data: CoupledData,
         model: ForwardModel,
         plan: Plan,
-        placement: Placement,
+        team: Team,
     ) -> None:
-        self._comm, self._data, self._model = comm, data, model
-        self._plan, self._placement = plan, placement
+        self._data, self._model, self._plan, self._team = data, model, plan, team
         self._image = data.stack.index  # whose A it is
 
-    def open(self, comm: MPI.Intracomm, stack: ExitStack) -> None:
-        """Allocate the residual, to be freed by the stack; find the norms. Collective over comm."""
-        self._residual = SharedResidual(comm, self._model, far=self._placement.far)
-        stack.enter_context(self._residual)
+    def open(self, stack: ExitStack) -> None:
+        """Allocate the residual, to be freed by the stack; find the norms. Collective."""
+        comm, far = self._team.comm, self._team.placement.far
+        self._residual = windows.residual(stack, comm, self._model, far)
         self._couple(self._model)
 
     def turn(self, index: int) -> ImageTerm:
@@ -107,77 +101,64 @@ class CoupledTerm:
         Raises InputError.
         """
         data, plan = self._data.of(index), self._plan
-        on_all(self._comm, lambda: data.y(own_groups(data, self._comm)))
+        on_all(self._team.comm, lambda: data.y(own_groups(data, self._team.comm)))
         if not data.one_A and index != self._image:
-            self._couple(on_all(self._comm, lambda: _model(data, self._placement)))
+            self._couple(on_all(self._team.comm, lambda: _model(data, self._team)))
             self._image = index
         self._coupling.turn(data)
-        phases = on_all(self._comm, lambda: data.phases(self._placement.own))
+        phases = on_all(self._team.comm, lambda: data.phases(self._team.placement.own))
         if plan.start in COUPLED_STARTS:
             x0: Mapping[int, Image] = COUPLED_STARTS[plan.start](self._coupling)
         else:
-            own, problem = self._placement.own, plan.problem
-            stored = on_all(self._comm, lambda: stored_blocks(plan.start, problem, own, index))
+            own, problem = self._team.placement.own, plan.problem
+            stored = on_all(self._team.comm, lambda: stored_blocks(plan.start, problem, own, index))
             x0 = without_phases(stored, phases)
         self._coupling.refresh(x0)
         return ImageTerm(self._A, x0, self._coupling, phases)
 
     def _couple(self, model: ForwardModel) -> None:
         """Take A, whose measurements are as many as those of any other image. Collective."""
-        shapes = {i: region_shape(self._data.grid.block(i)) for i in self._placement.own}
+        shapes = {i: region_shape(self._data.grid.block(i)) for i in self._team.placement.own}
         self._coupling = Coupling(self._residual, model, self._data, shapes)
         self._A = self._coupling.operator()
 
 
-def read_term(
-    everybody: MPI.Intracomm,
-    comm: MPI.Intracomm,
-    node: MPI.Intracomm | None,
-    plan: Plan,
-    placement: Placement,
-) -> LocalTerm | CoupledTerm:
+def read_term(plan: Plan, team: Team) -> LocalTerm | CoupledTerm:
     """Read A, and the first image's measurements and start, of this rank. Collective.
 
-    ``comm`` are the ranks that share an image, ``node`` those of them that update each other's
-    blocks. Raises InputError on all ranks of ``everybody``.
+    Raises InputError on all ranks of the job.
     """
-    data, own = plan.problem.data, placement.own
+    data, own, everybody = plan.problem.data, team.placement.own, team.everybody
     if isinstance(data, LocalData):
-        term: LocalTerm | CoupledTerm = _local(everybody, node, data, plan, placement)
+        term: LocalTerm | CoupledTerm = _local(data, plan, team)
     else:
-        model = on_all(everybody, lambda: _model(data, placement))
-        on_all(everybody, lambda: data.y(own_groups(data, comm)))
-        term = CoupledTerm(comm, data, model, plan, placement)
+        model = on_all(everybody, lambda: _model(data, team))
+        on_all(everybody, lambda: data.y(own_groups(data, team.comm)))
+        term = CoupledTerm(data, model, plan, team)
     if plan.start not in STARTS:
         problem = plan.problem
         on_all(everybody, lambda: stored_blocks(plan.start, problem, own, problem.images[0]))
     return term
 
 
-def _local(
-    everybody: MPI.Intracomm,
-    node: MPI.Intracomm | None,
-    data: LocalData,
-    plan: Plan,
-    placement: Placement,
-) -> LocalTerm:
+def _local(data: LocalData, plan: Plan, team: Team) -> LocalTerm:
     """The data term of the blocks that this rank updates, factored where asked for. Collective."""
-    threads, proximal = placement.threads, plan.proximal
+    placement, proximal = team.placement, plan.proximal
     if proximal is None or proximal.factors is None:
         known = placement.own if data.shared_A else placement.reach
-        A = on_all(everybody, lambda: data.operator(known, threads=threads))
+        A = on_all(team.everybody, lambda: data.operator(known, threads=placement.threads))
     else:
         assert isinstance(data, BlockRandomData), "only a dense A has factors"
-        A = open_factors(everybody, proximal.factors, data, placement, mu=proximal.mu)
-    on_all(everybody, lambda: check_room(node, A.bytes_to_share))
-    return LocalTerm(node, data, A, plan, placement)
+        A = open_factors(team.everybody, proximal.factors, data, placement, mu=proximal.mu)
+    on_all(team.everybody, lambda: windows.check_room(team.node, A.bytes_to_share))
+    return LocalTerm(data, A, plan, team)
 
 
-def _model(data: CoupledData, placement: Placement) -> ForwardModel:
-    return data.model(placement.reach, threads=placement.threads)
+def _model(data: CoupledData, team: Team) -> ForwardModel:
+    return data.model(team.placement.reach, threads=team.placement.threads)
 
 
-def own_groups(data: CoupledData, comm: MPI.Intracomm) -> range:
+def own_groups(data: CoupledData, comm: Comm) -> range:
     """The groups whose residual lies with this rank."""
     first, last = (rank * data.groups // comm.size for rank in (comm.rank, comm.rank + 1))
     return range(first, last)

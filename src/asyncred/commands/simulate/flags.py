@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyncred.commands.parser import Parser, locally, typed
+from asyncred.runtime.comm import Comm
 from asyncred.runtime.config.checks import integer, number
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _add_kind(kinds: Kinds, name: str, text: str, simulate: Callable[..., str]) 
     )
     kind.add_argument("--overwrite", action="store_true", help="replace an earlier file")
 
-    def command(options: argparse.Namespace) -> int:
+    def command(options: argparse.Namespace, comm: Comm) -> int:
         from asyncred.commands.simulate.truth import Scene
 
         values = {k: v for k, v in vars(options).items() if k != "command"}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 import h5py
 
-import asyncred
 from asyncred.files.whole import InPlace, reserve, written_whole
 from asyncred.grid import BlockGrid
 from asyncred.history import LONGEST_DELAY, Sample, Times
@@ -143,7 +143,7 @@ def _create(path: Path, layout: Layout) -> None:
         file.create_group("exchange")["data"] = entry["data/data"]
         reconstruction = _group(entry, "reconstruction", "NXprocess")
         reconstruction["program"] = "asyncred"
-        reconstruction["version"] = asyncred.__version__
+        reconstruction["version"] = version("asyncred")
         reconstruction["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         for name, value in layout.provenance.items():
             reconstruction[name] = _stored(value)
