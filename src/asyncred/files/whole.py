@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.memory import MemoryFile
 from asyncred.grid import Region
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
 
 def open_hdf5(path: Path) -> h5py.File:
     """Open for reading only. Raises ValueError where it is missing or no HDF5 file."""
+    if isinstance(path, MemoryFile):
+        return h5py.File(path.open(), "r")
     if not path.exists():
         raise ValueError(f"{path}: no such file")
     if not h5py.is_hdf5(path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from asyncred.runtime.config import STARTS, FilesConfig, MachineConfig, RunConfi
 from asyncred.runtime.denoising import load_draft, load_model
 from asyncred.runtime.refusals import check_files, check_together, resumable
 from asyncred.runtime.updates import Proximal, precise, proximal_of
+
+Read = Callable[[Path, Asked], Problem]
+"""What reads a problem file."""
 
 MEMORY_SHARE = 0.5
 """How much of a rank's share of the node's memory an image's data may take."""
@@ -62,14 +65,16 @@ class Plan:
         return self.model.halo_known and self.tiling_error <= EXACT
 
 
-def make_plan(config: RunConfig, ranks: int, *, files: FilesConfig | None) -> Plan:
+def make_plan(
+    config: RunConfig, ranks: int, *, files: FilesConfig | None, read: Read = read_problem
+) -> Plan:
     """Check the whole input; ``files`` are what is written, None where nothing is.
 
     Raises ValueError where the input is at fault.
     """
     asked, update = config.data, config.update
     block = asked.block or (None if files is None else _block_before(files))
-    problem = read_problem(asked.problem, Asked(asked.images, ranks, block, asked.center))
+    problem = read(asked.problem, Asked(asked.images, ranks, block, asked.center))
     problem = precise(update, problem)
     together = _ranks_per_image(config.machine, problem, ranks)
     check_together(config, problem, together)

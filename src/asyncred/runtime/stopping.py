@@ -7,6 +7,7 @@ own next update. A time limit each rank sees on its own clock.
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -132,6 +133,8 @@ class Signals:
         return self._received
 
     def __enter__(self) -> Signals:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # only the main thread is told of signals
         for number in (signal.SIGTERM, signal.SIGUSR1):
             self._before[number] = signal.signal(number, self._remember)
         return self

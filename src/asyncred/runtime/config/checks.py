@@ -92,7 +92,7 @@ def path(value: Any) -> Path:
     """A check: a file name."""
     if not isinstance(value, (str, Path)) or not str(value):
         raise ValueError("a file name")
-    return Path(value)
+    return value if isinstance(value, Path) else Path(value)
 
 
 def text(value: Any) -> str:
