@@ -33,7 +33,7 @@ from pathlib import Path
 
 import numpy as np
 
-from anchors_alone import DISTANCE, THREADS, Goal, Sample
+from anchors_case import DISTANCE, THREADS, Goal, Sample
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
 from asyncred.runtime.plan import sha256

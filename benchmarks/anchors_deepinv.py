@@ -1,4 +1,4 @@
-"""RED by DeepInverse, on the problem and with the weights of ``anchors_alone``: A and D in torch.
+"""RED by DeepInverse, on the problem and with the weights of ``anchors_case``: A and D in torch.
 
     pip install deepinv torch
 
@@ -18,7 +18,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from anchors_alone import DENOISER, THREADS, Case
+from anchors_case import DENOISER, THREADS, Case
 from asyncred.denoisers.onnx import Denoiser
 from asyncred.denoisers.shipped import model_path
 from asyncred.grid import BlockGrid
