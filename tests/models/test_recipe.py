@@ -13,7 +13,7 @@ import pytest
 from asyncred.denoisers.appraise import gflop_per_pixel
 from asyncred.denoisers.onnx import EXACT, OnnxDenoiser, inspect_denoiser, tiling_error
 from asyncred.denoisers.shipped import model_names, model_path
-from asyncred.runtime.config import tomllib
+from asyncred.runtime.config.load import tomllib
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 PHOTOGRAPHS = "lomiri-wallpapers-20.04"
