@@ -36,6 +36,10 @@ class Sample:
         return tuple(cls.__dataclass_fields__)
 
 
+MUCH = 0.15
+"""Share of the time outside denoiser and data term that something is wrong with."""
+
+
 @dataclass
 class Times:
     """Seconds of one rank in its loop; what is in none of the parts is the rest."""

@@ -146,8 +146,27 @@ def test_version_and_help(ok):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "COMMAND"),
-        (["fly"], "fly"),
+        ([], "required: COMMAND"),
+        (["fly"], "no command 'fly'; known: run, demo, "),
+        (["rnu"], "no command 'rnu'; did you mean run?"),
+        (["run", "p.h5", "-o", "r.h5", "--tua", "1"], "no flag --tua; did you mean --tau?"),
+        (["run", "p.h5", "-o", "r.h5", "--max", "9"], "no flag --max; did you mean --max-time?"),
+        (["run", "p.h5", "-o", "r.h5", "--tau"], "--tau: expected one argument"),
+        (["run", "p.h5", "-o", "r.h5", "--tau", "-1"], "--tau is '-1', expected a number >= 0"),
+        (["run", "p.h5", "-o", "r.h5", "--method", "asyn"], "or gm; did you mean async?"),
+        (["run", "p.h5", "-o", "r.h5", "--max-time", "1x"], "is '1x', expected a time > 0: sec"),
+        (["run", "p.h5", "-o", "r.h5", "--range", "-1:-2"], "--range is '-1:-2', expected LOW:H"),
+        (["run", "p.h5", "r.h5"], "'r.h5' is one word too many"),
+        (["run"], "no problem and no output file given"),
+        (["run", "p.h5", "--config", "no.toml"], "no.toml: cannot be read"),
+        (["simulate", "bulr", "p.h5"], "no kind 'bulr'; did you mean blur?"),
+        (["simulate", "cs", "p.h5", "--noise", "3"], "no flag --noise; did you mean --noise-snr?"),
+        (["models", "fast-s55"], "did you mean fast-s5?"),
+        (["models", "--halo", "3"], "--halo is for one denoiser, expected NAME|FILE"),
+        (["demo", "--epoch", "3"], "no flag --epoch; did you mean --epochs? (asyncred demo --help"),
+        (["show", "r.h5", "--imgae", "3"], "did you mean --image? (asyncred show --help)"),
+        (["completion", "fish"], "no shell 'fish'; known: bash, zsh"),
+        (["merge", "r.h5"], "required: PART.h5"),
         (["simulate"], "KIND"),
         (["simulate", "pet", "p.h5"], "pet"),
         (["simulate", "cs"], "OUT.h5"),
@@ -179,6 +198,18 @@ def test_wrong_input_is_one_line(arguments, words, tmp_path, refused, monkeypatc
     assert words in refused(*arguments)
     assert (tmp_path / "old").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["old"]
+
+
+def test_values_that_begin_with_a_minus(tmp_path, ok):
+    out = ok("models", smoothing(tmp_path / "own.onnx"), "--denoiser-range", "-1:1")
+    assert "range -1 to 1" in out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion(shell, ok):
+    script = ok("completion", shell)
+    for word in ("simulate", "--denoiser-range", "proximal"):
+        assert word in script
 
 
 def test_wrong_problems(problem, tmp_path, refused):

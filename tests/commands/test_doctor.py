@@ -12,6 +12,7 @@ from asyncred.commands.doctor import compute
 from asyncred.commands.doctor.findings import Finding, alike, numbers, where
 from asyncred.commands.doctor.latency import Waits, judge
 from asyncred.commands.doctor.library import Cores, tell_cores
+from asyncred.commands.doctor.updates import Run, tell_run
 from launch import launch, mpirun, start
 
 ASYNCRED = (sys.executable, "-m", "asyncred")
@@ -26,6 +27,7 @@ SUBJECTS = (
     "ONNX Runtime",
     "denoiser",
     "kernels",
+    "updates",
     "HDF5",
     "folder",
     "shared file system",
@@ -33,6 +35,13 @@ SUBJECTS = (
     "in place",
     "reading",
 )
+
+
+def test_what_is_outside_denoiser_and_data_term():
+    (fine,) = tell_run([Run(40.0, 0.03)])
+    (wrong,) = tell_run([Run(20.0, 0.4)])
+    assert fine.ok and "40/s of blocks of 128x128" in fine.text and "3.0 % of the time" in fine.text
+    assert not wrong.ok and "40.0 % of the time" in wrong.text and "threads" in wrong.text
 
 
 def test_words():
@@ -157,9 +166,9 @@ def test_what_works_here(n, tmp_path):
     lines = done.stdout.splitlines()
     assert [line[4:].split(":")[0] for line in lines] == list(SUBJECTS), done.stdout + done.stderr
     enough = len(os.sched_getaffinity(0)) >= n
-    wrong = [line for line in lines if not line.startswith("ok  ")]
+    wrong = [line for line in lines if not line.startswith(("ok  ", "!!  updates: "))]
     assert all(line.startswith("!!  cores: ") for line in wrong) and bool(wrong) == (not enough)
-    assert done.returncode == (0 if enough else 1)
+    assert done.returncode == int("!!" in done.stdout)
     assert list(tmp_path.iterdir()) == []
     assert ("without progress thread reads " in done.stdout) == (n == 2)
 

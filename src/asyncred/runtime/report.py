@@ -11,12 +11,15 @@ from typing import Protocol
 
 from asyncred.denoisers.provider import Provider
 from asyncred.files.result import Record, Result
-from asyncred.history import Sample
+from asyncred.history import MUCH, Sample
 from asyncred.metrics import snr
 from asyncred.runtime.config import UpdateConfig
 from asyncred.runtime.job import Setup
 from asyncred.runtime.plan import Plan
 from asyncred.runtime.progress import Progress, Quiet, progress
+
+LONG = 2.0
+"""Seconds of a loop whose shares of time mean something."""
 
 Show = Callable[[Sample], None]
 """Told of every sample of the history, on rank 0 of the ranks that share an image."""
@@ -155,6 +158,11 @@ def say_image(images: Sequence[int], row: int, record: Record, put_down: Path | 
         )
     if record.relaxation < 1:
         print(_relaxed(record.relaxation))
+    if rest > MUCH and last.seconds > LONG:
+        print(
+            f"!! {100 * rest:.0f} % of the time is outside denoiser and data term: something takes "
+            "the cores of the ranks; `asyncred doctor` looks for it"
+        )
     if record.stopped == "diverged":
         print("diverged: x is not finite, or further off at every update")
         print("a smaller --step or --tau may help")

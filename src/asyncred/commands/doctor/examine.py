@@ -8,7 +8,7 @@ from typing import Any
 
 from mpi4py import MPI
 
-from asyncred.commands.doctor import compute, latency, library
+from asyncred.commands.doctor import compute, latency, library, updates
 from asyncred.commands.doctor.findings import Finding, Part, where
 from asyncred.commands.doctor.limit import Limit
 from asyncred.commands.doctor.storage import Storage
@@ -34,6 +34,7 @@ def doctor(comm: MPI.Intracomm, folder: Path, *, threads: int | None, progress_t
         *library.parts(comm, placement, thread_wanted=wanted),
         *latency.parts(comm, pairs, thread_wanted=wanted),
         *compute.parts(placement),
+        *updates.parts(comm, placement.threads),
     ]
     for part in parts:
         ok = examine(comm, placement.hosts, part) and ok
