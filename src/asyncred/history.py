@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 LONGEST_DELAY = 256
@@ -18,6 +19,13 @@ class Reason(enum.IntEnum):
     SIGNAL = 4
     DIVERGED = 5
 
+    @property
+    def verdict(self) -> str:
+        """What became of a run that ended so."""
+        if self is Reason.TOLERANCE:
+            return "converged"
+        return "diverged" if self is Reason.DIVERGED else "not converged"
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -29,6 +37,8 @@ class Sample:
     step: float
     snr: float
     delay: float
+    misfit: float = math.nan
+    """||A x - y|| / ||y||, NaN where the operator does not tell."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -38,6 +48,17 @@ class Sample:
 
 MUCH = 0.15
 """Share of the time outside denoiser and data term that something is wrong with."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run of an image ended."""
+
+    reason: Reason
+    left: float
+    """||x - x*|| / ||x||, estimated from the steps; inf where they do not shrink."""
+    kept: Sample | None
+    """What is known of the best x that was seen, if one was kept."""
 
 
 @dataclass

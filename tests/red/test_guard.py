@@ -6,10 +6,11 @@ import pytest
 from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.operators.local import LocalModel
 from asyncred.red.continuation import Continued
-from asyncred.red.draft import SMALL, DraftedRed
+from asyncred.red.draft import PATIENCE, SMALL, DraftedRed
 from asyncred.red.guard import Guard
 from asyncred.red.momentum import HeavyBallRed
 from asyncred.red.operator import RedOperator
+from asyncred.red.pace import DONE, DRAFTED, SHARE, beginning
 from asyncred.red.proximal import ProximalRed
 from asyncred.red.sampling import EpochOrder, FullBatch
 from asyncred.red.serial_red import LocalImage, bc_red
@@ -59,7 +60,16 @@ def still():
 
 
 def none():
-    return {i: np.zeros(2, np.int64) for i in range(2)}
+    """No draft was made yet."""
+    return dict(enumerate(beginning(2)))
+
+
+def fresh():
+    """No drafts are to be made."""
+    pace = none()
+    for found in pace.values():
+        found[DONE] = 1
+    return pace
 
 
 def iterate(G, updates, *, guarded=True, x=None, begun=lambda: True):
@@ -140,7 +150,7 @@ def errors(G, updates):
 def test_momentum_is_faster_where_the_eigenvalue_is_small():
     r, beta = 0.05, 0.3
     plain = errors(proximal(r), 40)
-    ball = errors(HeavyBallRed(proximal(r), beta=beta, velocity=still()), 40)
+    ball = errors(HeavyBallRed(proximal(r), beta=beta, velocity=still(), pace=fresh()), 40)
     assert plain[-1] == pytest.approx((1 - r) ** 20, rel=1e-3)
     rate = np.roots([1, -(1 + beta - r), beta]).max()
     assert ball[-1] / ball[-2] == pytest.approx(rate, rel=1e-3)
@@ -149,16 +159,24 @@ def test_momentum_is_faster_where_the_eigenvalue_is_small():
 
 def test_momentum_is_stable_up_to_a_larger_eigenvalue():
     assert errors(proximal(2.3), 200)[-1] > 1e6
-    assert errors(HeavyBallRed(proximal(2.3), beta=0.3, velocity=still()), 200)[-1] < 1e-3
+    assert (
+        errors(HeavyBallRed(proximal(2.3), beta=0.3, velocity=still(), pace=fresh()), 200)[-1]
+        < 1e-3
+    )
 
 
 def test_momentum_goes_on_from_what_was_kept():
     velocity = still()
-    whole = errors(HeavyBallRed(proximal(0.2), beta=0.3, velocity=velocity), 12)
+    whole = errors(HeavyBallRed(proximal(0.2), beta=0.3, velocity=velocity, pace=fresh()), 12)
     velocity, x = still(), image()
-    iterate(HeavyBallRed(proximal(0.2), beta=0.3, velocity=velocity), 6, guarded=False, x=x)
+    iterate(
+        HeavyBallRed(proximal(0.2), beta=0.3, velocity=velocity, pace=fresh()),
+        6,
+        guarded=False,
+        x=x,
+    )
     kept = {i: v.copy() for i, v in velocity.items()}
-    G = HeavyBallRed(proximal(0.2), beta=0.3, velocity=kept)
+    G = HeavyBallRed(proximal(0.2), beta=0.3, velocity=kept, pace=fresh())
     found, *_ = iterate(G, 6, guarded=False, x=x)
     assert float(np.abs(found - 2).max()) == whole[-1]
 
@@ -169,21 +187,49 @@ def test_drafts_until_the_steps_are_small():
     found, *_ = iterate(DraftedRed(G, cheaper, drafts, scale=1.0), 60, guarded=False)
     np.testing.assert_allclose(found, 2, atol=1e-4)
     for i in (0, 1):
-        updates, done = drafts[i]
+        updates, done = drafts[i][[DRAFTED, DONE]]
         size = [0.5 * 0.5**k * 1.02 for k in range(12)]  # of steps
         assert done and abs(updates - next(k for k in range(12) if size[k] < SMALL)) <= 1
     assert cheaper.D.calls + G.D.calls == 60
 
 
+class Around(Shrink):
+    """A rotation by a right angle of pairs of rows about c: nothing ever shrinks."""
+
+    def __call__(self, x):
+        y = x - self.c
+        return np.concatenate([-y[2:], y[:2]]) + self.c
+
+
+def test_drafts_end_where_their_steps_do_not_shrink():
+    pace, G = none(), proximal(0.5)
+    cheaper = ProximalRed(GRID, Nothing(), Around(1.0), tau=1.0, mu=1.0, steps=2)
+    found, *_ = iterate(DraftedRed(G, cheaper, pace, scale=1.0), 60, guarded=False)
+    assert all(pace[i][DONE] and pace[i][DRAFTED] == PATIENCE + 1 for i in (0, 1))
+    np.testing.assert_allclose(found, 2, atol=1e-4)
+
+
+def test_momentum_is_damped_in_a_cycle():
+    """Steps shorten along with it, so that the same eigenvalues are stable."""
+    pace, beta = fresh(), 0.3
+    G = ProximalRed(GRID, Nothing(), Around(1.0), tau=1.0, mu=1.0, steps=2)
+    iterate(HeavyBallRed(G, beta=beta, velocity=still(), pace=pace), 1000, guarded=False)
+    assert all(pace[i][SHARE] == 0 for i in (0, 1))
+    limit = proximal(2.5)
+    ball = HeavyBallRed(limit, beta=beta, velocity=still(), pace=pace)
+    assert errors(ball, 200)[-1] < 1e-3 and errors(proximal(2.5), 200)[-1] > 1e3
+
+
 def test_drafts_go_on_where_they_were_cut():
-    drafts = {0: np.array([3, 1]), 1: np.array([2, 0])}
+    drafts = none()
+    drafts[0][[DRAFTED, DONE]], drafts[1][DRAFTED] = (3, 1), 2
     G, cheaper = proximal(0.5), proximal(0.5, 2.02)
     G_i = DraftedRed(G, cheaper, drafts, scale=1.0)
     x = np.ones((4, 8), np.float32)
     G_i.block(0, x)
-    assert (G.D.calls, cheaper.D.calls) == (1, 0) and drafts[0].tolist() == [3, 1]
+    assert (G.D.calls, cheaper.D.calls) == (1, 0) and drafts[0][DRAFTED] == 3
     G_i.block(1, x)
-    assert (G.D.calls, cheaper.D.calls) == (1, 1) and drafts[1].tolist() == [3, 0]
+    assert (G.D.calls, cheaper.D.calls) == (1, 1) and drafts[1][DRAFTED] == 3
 
 
 def test_continuation_begins_at_a_tenth_and_ends_at_the_denoiser():
@@ -208,7 +254,7 @@ def test_wrappers_keep_what_the_loop_asks_of_G():
     G = proximal(0.5)
     for wrapped in (
         DraftedRed(G, G, none(), scale=1.0),
-        HeavyBallRed(G, beta=0.3, velocity=still()),
+        HeavyBallRed(G, beta=0.3, velocity=still(), pace=fresh()),
     ):
         assert isinstance(wrapped, RedOperator)
         assert (wrapped.grid, wrapped.A, wrapped.tau) == (G.grid, G.A, G.tau)

@@ -45,7 +45,7 @@ def run(ranks, problem, output, *flags):
 @pytest.mark.ranks
 def test_every_slice_is_a_row(stack, tmp_path):
     said = run(2, stack, tmp_path / "r.h5", "--method", "sync", "--ranks-per-image", "2")
-    assert "image 2 (3 of 3): stopped by budget after 80 updates" in said
+    assert "image 2 (3 of 3): not converged: all updates asked for are made" in said
     for k in range(T):
         found = read_result(tmp_path / "r.h5", k)
         assert found.completed.tolist() == [True] * T and found.provenance["stopped"] == "budget"
@@ -83,7 +83,9 @@ def test_groups_of_ranks_take_images_from_a_queue(together, stack, tmp_path):
     said = run(4, stack, tmp_path / "r.h5", "--ranks-per-image", str(together))
     assert f"4 ranks, 1 host, {together} rank{'s' * (together > 1)} an image" in said
     # Lines of several ranks may come out as one.
-    assert sorted(re.findall(r"image (\d) \(\d of 3\): stopped by budget", said)) == list("012")
+    assert sorted(re.findall(r"image (\d) \(\d of 3\): not converged: all updates", said)) == list(
+        "012"
+    )
     for k in range(T):
         found = read_result(tmp_path / "r.h5", k)
         assert found.completed.all() and found.per_block.sum() == found.per_rank.sum() == 80

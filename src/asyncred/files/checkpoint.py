@@ -1,12 +1,12 @@
 """A run put down on disk, to be taken up again by any number of ranks.
 
-/          attrs format = "asyncred-checkpoint", version = 2, parameters (JSON), input_sha256, image
+/          attrs format = "asyncred-checkpoint", version = 3, parameters (JSON), input_sha256, image
            (which of the problem), block = [bh, bw], ranks, seconds, G0_square
 /x         float32 or complex64 [H, W]
 /velocity  like x: the momentum of each block, where there is one
 /r         float32 [groups, length]: the residual A x - y, where A couples the blocks
 /per_block int64 [b]: updates of each block
-/drafts    int64 [b, 2]: how many of them were drafts, and 1 where these are done (``draft``)
+/pace      float64 [b, 5]: how their steps shrink (``asyncred.red.pace``)
 /delays    int64 [ranks, D]: histogram of each rank's delays
 /history   float64 [S, columns], /drifts float64 [R]
 
@@ -35,10 +35,10 @@ from asyncred.files.whole import InPlace, open_hdf5, renamed, reserve
 from asyncred.grid import BlockGrid
 from asyncred.history import LONGEST_DELAY, Sample
 from asyncred.operators import Image
-from asyncred.red.draft import Drafts
+from asyncred.red.pace import Pace, beginning
 
-FORMAT, VERSION = "asyncred-checkpoint", 2
-NAMES = ("x", "velocity", "r", "per_block", "drafts", "delays", "history", "drifts")
+FORMAT, VERSION = "asyncred-checkpoint", 3
+NAMES = ("x", "velocity", "r", "per_block", "pace", "delays", "history", "drifts")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Past:
     """What was done before, of all ranks."""
 
     per_block: NDArray[np.int64]
-    drafts: NDArray[np.int64]
+    pace: NDArray[np.float64]
     """As in the file."""
     delays: NDArray[np.int64]
     history: list[Sample] = field(default_factory=list)
@@ -59,8 +59,8 @@ class Past:
     @classmethod
     def nothing(cls, blocks: int) -> Past:
         """Of a run that begins."""
-        counts = np.zeros((blocks, 3), np.int64)
-        return cls(counts[:, 0], counts[:, 1:], np.zeros(LONGEST_DELAY + 1, np.int64))
+        counts, delays = (np.zeros(n, np.int64) for n in (blocks, LONGEST_DELAY + 1))
+        return cls(counts, beginning(blocks), delays)
 
     @property
     def updates(self) -> int:
@@ -112,7 +112,7 @@ def lay_out(path: Path, head: Head, past: Past) -> None:
         if head.residual:
             reserve(file, "r", head.residual, np.float32)
         reserve(file, "per_block", (len(head.grid),), np.int64, 0)
-        reserve(file, "drafts", (len(head.grid), 2), np.int64, 0)
+        reserve(file, "pace", beginning(len(head.grid)).shape, np.float64, 0)
         reserve(file, "delays", (head.ranks, LONGEST_DELAY + 1), np.int64, 0)
 
 
@@ -124,7 +124,7 @@ class Part:
     x: Mapping[int, Image]
     velocity: Mapping[int, Image]
     counts: Mapping[int, int]
-    drafts: Drafts
+    pace: Pace
     delays: NDArray[np.int64]
     residual: tuple[int, NDArray[np.float32]] | None
     """The first of its groups, and r there."""
@@ -138,7 +138,7 @@ def write_part(path: Path, grid: BlockGrid, part: Part) -> None:
             if "velocity" in file:
                 file.put_region("velocity", (), grid.block(i), part.velocity[i])
             file.put("per_block", (i,), np.array(part.counts[i]))
-            file.put("drafts", (i,), part.drafts[i])
+            file.put("pace", (i,), part.pace[i])
         file.put("delays", (part.rank,), part.delays)
         if part.residual and len(part.residual[1]):
             file.put("r", (part.residual[0],), part.residual[1])
@@ -206,7 +206,7 @@ def read_past(
         ]
         return Past(
             counts,
-            file["drafts"][()],
+            file["pace"][()],
             file["delays"][()].sum(axis=0),
             history,
             file["drifts"][()].tolist(),

@@ -37,7 +37,7 @@ class AloneCounters(Plain):
     def __init__(self, comm: Comm, *, sums: int) -> None:
         self.comm = comm
         self._sums = np.zeros((1, sums))
-        self._updates = self._claimed = self._stop = self._asked = self._parts = 0
+        self._updates = self._claimed = self._stop = self._asked = self._parts = self._kept = 0
 
     def announce(self) -> None:
         """Count one update."""
@@ -84,6 +84,14 @@ class AloneCounters(Plain):
     def checkpoint_asked(self) -> int:
         """The number of the last one that was asked for."""
         return self._asked
+
+    def ask_to_keep(self) -> None:
+        """Ask for a copy of x as it is now."""
+        self._kept += 1
+
+    def asked_to_keep(self) -> int:
+        """How often that was asked."""
+        return self._kept
 
     def count_part(self) -> int:
         """Count one part as written; how many were."""

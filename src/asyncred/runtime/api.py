@@ -24,7 +24,7 @@ from asyncred.denoisers.shipped import find_model
 from asyncred.files.problem.arrays import NAME, ArrayProblem
 from asyncred.files.result import Record, Result
 from asyncred.files.result import read_result as read_row
-from asyncred.history import Reason, Sample
+from asyncred.history import Sample
 from asyncred.operators import Image
 from asyncred.runtime.app import carry_out
 from asyncred.runtime.collective import on_all, on_root
@@ -64,11 +64,11 @@ class Solution:
 
     @property
     def verdict(self) -> str:
-        """``diverged`` if any image did, ``converged`` if all met their tolerance, else neither."""
-        reasons = {record.stopped for record in self.records}
-        if Reason.DIVERGED.name.lower() in reasons:
+        """``diverged`` if any image did, ``converged`` if all have, else ``not converged``."""
+        found = {record.verdict for record in self.records}
+        if "diverged" in found:
             return "diverged"
-        return "converged" if reasons == {Reason.TOLERANCE.name.lower()} else "not converged"
+        return "converged" if found == {"converged"} else "not converged"
 
 
 class Quiet:

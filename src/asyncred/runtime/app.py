@@ -113,13 +113,13 @@ def _all_images(
         with watch.image(setup, row) as show:
             outcome = reconstruct(job, signalled, show)
         record = gather_record(setup, job, outcome)
-        early = outcome.reason in (Reason.SIGNAL, Reason.TIME)
+        early = outcome.ending.reason in (Reason.SIGNAL, Reason.TIME)
         put_down = job.checkpoint if early else None
         if put_down is None:
             results.put(setup, row, job, record, outcome)
         watch.image_ends(setup, row, record, put_down)
         to_be_resumed = put_down or (early and len(images) > 1)
-        code = max(code, EXIT_CODES.get(outcome.reason, 0), EARLY if to_be_resumed else 0)
+        code = max(code, EXIT_CODES.get(outcome.ending.reason, 0), EARLY if to_be_resumed else 0)
     code = int(max(setup.team.everybody.allgather(code)))
     if len(images) > 1 or code != EARLY or config.files.kept is None:
         watch.wrote(setup)

@@ -15,9 +15,10 @@ from asyncred.files.checkpoint import Past, read_blocks, read_past, read_residua
 from asyncred.history import Times
 from asyncred.operators import Image, Operator
 from asyncred.red.continuation import Continued
-from asyncred.red.draft import DraftedRed, Drafts
+from asyncred.red.draft import DraftedRed
 from asyncred.red.momentum import HeavyBallRed, Velocity
 from asyncred.red.operator import RedOperator
+from asyncred.red.pace import Pace
 from asyncred.red.proximal import FactoredRed, ProximalRed
 from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.config import RunConfig
@@ -115,7 +116,7 @@ class Job:
         return ProximalRed(grid, A, D, tau=tau, mu=proximal.mu, steps=self.config.update.inner)
 
     def timed_operator(
-        self, times: Times, drafts: Drafts, velocity: Velocity, epoch: Callable[[], float]
+        self, times: Times, pace: Pace, velocity: Velocity, epoch: Callable[[], float]
     ) -> RedOperator:
         """What the algorithm iterates: the same, its time counted, with all that was asked for.
 
@@ -130,9 +131,9 @@ class Job:
         G, draft = timed(self.denoisers.main), self.denoisers.draft
         if draft is not None:
             low, high = self.shades
-            G = DraftedRed(G, timed(draft), drafts, scale=high - low)
+            G = DraftedRed(G, timed(draft), pace, scale=high - low)
         if self.momentum:
-            G = HeavyBallRed(G, beta=self.momentum, velocity=velocity)
+            G = HeavyBallRed(G, beta=self.momentum, velocity=velocity, pace=pace)
         factor = dict(self.config.machine.slow).get(self.team.comm.rank, 1.0)
         return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
 

@@ -1,14 +1,15 @@
-"""Checkpoints while a run goes on, and at its end; nobody waits for them."""
+"""Copies of x while a run goes on: checkpoints on disk, and the best x in memory."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncred.files.checkpoint import publish
+from asyncred.operators import Image
 from asyncred.red.solver import Stop
 
 if TYPE_CHECKING:
@@ -84,13 +85,29 @@ class Keeper:
                 path.unlink(missing_ok=True)
 
 
-class KeptStop:
-    """Another stop, before whose question a checkpoint is looked after."""
+class Best:
+    """A copy of the own blocks, as they were when rank 0 last found x to be the best so far."""
 
-    def __init__(self, stop: Stop, keeper: Keeper) -> None:
-        self._stop, self._keeper = stop, keeper
+    def __init__(self, counters: AnyCounters, blocks: Callable[[], Mapping[int, Image]]) -> None:
+        self._counters, self._read = counters, blocks
+        self._asked = 0
+        self.blocks = blocks()
+
+    def look(self) -> None:
+        """Renew the copy if that was asked for."""
+        asked = self._counters.asked_to_keep()
+        if asked > self._asked:
+            self._asked, self.blocks = asked, self._read()
+
+
+class LookingStop:
+    """Another stop, before whose question some others look whether they have something to do."""
+
+    def __init__(self, stop: Stop, looks: Sequence[Callable[[], None]]) -> None:
+        self._stop, self._looks = stop, looks
 
     def __call__(self) -> bool:
         """The other's answer."""
-        self._keeper.look()
+        for look in self._looks:
+            look()
         return self._stop()

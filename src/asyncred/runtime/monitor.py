@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from asyncred.history import LONGEST_DELAY, Reason, Sample
 from asyncred.metrics import snr_from_squares
 from asyncred.operators import Image
+from asyncred.runtime.judge import Judge
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters
@@ -30,6 +31,9 @@ first updates, delays."""
 RECORD = 6
 """Numbers of a block: 1 once it was updated; of its last update, four of the sums above; |G|^2 of
 its first."""
+
+FAR = 5.0
+"""Times the range of values that x may be from the middle of it."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +49,8 @@ class Reference:
     seconds: float = 0.0
     delays: int = 0
     """Their delays added up."""
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """When a run is good enough; 0 never is."""
-
-    step: float = 0.0
-    distance: float = 0.0
-
-    def met(self, sample: Sample) -> bool:
-        """True where either value is reached."""
-        return sample.step < self.step or sample.distance < self.distance
+    shades: tuple[float, float] = (-math.inf, math.inf)
+    """The image's values for black and white."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +60,8 @@ class Reporting:
     interval: float
     """Seconds between two samples."""
     on_sample: Callable[[Sample], None]
-    tolerance: Tolerance = Tolerance()
-    """Where a sample ends the run."""
+    judge: Judge
+    """Looks at the state of the run once an epoch."""
 
 
 class RunMonitor:
@@ -101,6 +95,12 @@ class RunMonitor:
         self.counts: dict[int, int] = dict(counts or {})
         self.delays = np.zeros(LONGEST_DELAY + 1, np.int64)
         self.history: list[Sample] = list(history)
+        self._epoch, self._since = max(1, len(records)), 0
+
+    @property
+    def judge(self) -> Judge:
+        """What has looked at the run; on rank 0."""
+        return self._reporting.judge
 
     def begin(self) -> None:
         """Set the clock to zero."""
@@ -128,26 +128,50 @@ class RunMonitor:
         self._sums[1:7] += new - record
         record[:] = new
         self.counts[i] = self.counts.get(i, 0) + 1
+        self._since += 1
         self.delays[min(max(delay, 0), LONGEST_DELAY)] += 1
         self._sums[0] += 1
         self._sums[7] += delay
         self._counters.publish(self._sums)
+        if self._strays(x_new):
+            self._counters.raise_stop(Reason.DIVERGED)
         if self._root and time.perf_counter() >= self._next:
             self.sample()
+        elif self._root and self._since >= self._epoch:
+            self._look()
 
     def sample(self) -> None:
         """Take a sample; rank 0 only. Not collective."""
         self._next = time.perf_counter() + self._reporting.interval
+        found = self._look()
+        if found is not None:
+            self.history.append(found)
+            self._reporting.on_sample(found)
+
+    def _look(self) -> Sample | None:
+        """The state of the run, judged; None while some block was never updated."""
+        self._since = 0
         sums = self._counters.collect().sum(axis=0)
         if sums[1] < self._reference.blocks:
-            return  # some block was never updated: nothing to compare yet
-        found = self._sample_of(sums)
-        self.history.append(found)
-        self._reporting.on_sample(found)
-        if not math.isfinite(found.distance):
-            self._counters.raise_stop(Reason.DIVERGED)
-        elif self._reporting.tolerance.met(found):
-            self._counters.raise_stop(Reason.TOLERANCE)
+            return None  # nothing to compare yet
+        found, judge = self._sample_of(sums), self._reporting.judge
+        if judge.better(found):
+            self._counters.ask_to_keep()
+        reason = judge.look(found.updates / self._reference.blocks, found)
+        if reason is not None:
+            self._counters.raise_stop(reason)
+        return found
+
+    def _strays(self, x_i: Image) -> bool:
+        """Whether some value is absurdly far from all that the image may hold."""
+        low, high = self._reference.shades
+        reach = FAR * (high - low)
+        if not reach < math.inf:
+            return False
+        if np.iscomplexobj(x_i):
+            return bool(np.abs(x_i).max() > reach)
+        middle = (low + high) / 2
+        return bool(x_i.max() > middle + reach or x_i.min() < middle - reach)
 
     def G0_square(self) -> float | None:
         """||G(x0)||^2, None while some block was never updated; rank 0 only."""

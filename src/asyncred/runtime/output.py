@@ -16,11 +16,13 @@ from asyncred.files.checkpoint import previous
 from asyncred.files.result import SAMPLES, Layout, Record, ResultFile, create_result, write_result
 from asyncred.history import Reason
 from asyncred.operators import Image
+from asyncred.red.pace import DRAFTED
 from asyncred.runtime.collective import gather_blocks, on_root
 from asyncred.runtime.comm import Comm, library_version
 from asyncred.runtime.job import Job, Setup
 from asyncred.runtime.reconstruct import Outcome, legs
 from asyncred.runtime.terms import CoupledTerm
+from asyncred.runtime.verdict import verdict_of
 
 Streams = Mapping[str, Iterator[tuple[int, Image]]]
 """By name (data, start, truth) the blocks of an image, on rank 0; nothing elsewhere."""
@@ -122,7 +124,7 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
         counts[i] = count
     drafted = np.zeros_like(counts)
     for i in job.own:
-        drafted[i] = outcome.drafts[i][0]
+        drafted[i] = outcome.pace[i][DRAFTED]
     per_block, drafts, delays = (_total(comm, own) for own in (counts, drafted, monitor.delays))
     return Record(
         monitor.history,
@@ -132,11 +134,14 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
         np.array(comm.gather(int(counts.sum())) or []),
         delays + job.past.delays,
         comm.gather(outcome.times) or [],
-        outcome.reason in (Reason.BUDGET, Reason.TOLERANCE),
-        outcome.reason.name.lower(),
+        outcome.ending.reason in (Reason.BUDGET, Reason.TOLERANCE),
+        outcome.ending.reason.name.lower(),
         job.shades,
         outcome.drifts,
         min(comm.gather(outcome.relaxation) or [outcome.relaxation]),
+        verdict_of(outcome.ending, monitor.history[-1], setup.plan.tol) if comm.rank == 0 else "",
+        outcome.ending.left,
+        outcome.ending.kept,
     )
 
 

@@ -9,22 +9,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asyncred.grid import region_shape
-from asyncred.history import Reason, Sample, Times
+from asyncred.history import Ending, Reason, Sample, Times
 from asyncred.operators import Image
 from asyncred.red.async_red import async_red
-from asyncred.red.draft import Drafts
 from asyncred.red.guard import Guard
 from asyncred.red.operator import RedOperator
+from asyncred.red.pace import DONE, Pace
 from asyncred.red.serial_red import bc_red, gm_red
 from asyncred.red.stepsize import Step
 from asyncred.red.sync_red import sync_red
 from asyncred.runtime import windows
 from asyncred.runtime.budget import CLAIM
 from asyncred.runtime.job import Job
-from asyncred.runtime.keeper import KeptStop
-from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor, Tolerance
+from asyncred.runtime.judge import Judge, Tolerance
+from asyncred.runtime.keeper import Best, LookingStop
+from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
 from asyncred.runtime.state import State, keeper_of
 from asyncred.runtime.steps import choices, choose_step
 from asyncred.runtime.stopping import AsyncStop, SyncStop
@@ -48,13 +50,13 @@ class Outcome:
     """The own blocks."""
     monitor: RunMonitor
     times: Times
-    drafts: Drafts
+    pace: Pace
     drifts: list[float]
     """Of the residual, at each of its renewals."""
     relaxation: float
     """By which the guard shortened the steps of this rank, 1 where it did not."""
-    reason: Reason
-    """Why all ranks stopped."""
+    ending: Ending
+    """Why all ranks stopped; the rest of it is known on rank 0."""
 
 
 def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample], None]) -> Outcome:
@@ -64,13 +66,13 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
     with ExitStack() as stack:
         counters = windows.counters(stack, job.team.comm, sums=SUMS)
         share = windows.sharing(job.team.node, stack)
-        drafts = share({i: past.drafts[i].copy() for i in job.own})
+        pace = share(_pace(job))
         velocity = share(_velocity(job))
 
         def epoch() -> float:
             return (past.updates + counters.updates()) / blocks
 
-        G = job.timed_operator(times, drafts, velocity, epoch)
+        G = job.timed_operator(times, pace, velocity, epoch)
         x = stack.enter_context(
             windows.image(
                 counters,
@@ -90,7 +92,7 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             reporting=Reporting(
                 job.config.machine.report,
                 show,
-                Tolerance(job.plan.tol, job.config.stopping.tol_distance),
+                _judge(job),
             ),
             counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
             history=past.history,
@@ -101,19 +103,46 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             counters,
             monitor,
             times,
-            drafts,
+            pace,
             velocity,
             stack.enter_context(windows.claims(job.team.node, job.updates_before)),
             list(past.drifts),
         )
-        reason, relaxation = _iterate(state, G, signalled)
+        best = Best(counters, state.blocks)
+        reason, relaxation = _iterate(state, G, best, signalled)
         kept = replace(times)  # the last distance is no part of the loop
         _close_history(state, reason)
         if job.team.comm.rank == 0:
             show(monitor.history[-1])
-        final = {i: x.block(i) for i in job.own}
-        drafted = {i: drafts[i].copy() for i in job.own}
-        return Outcome(final, monitor, kept, drafted, state.drifts, relaxation, reason)
+        final = best.blocks if reason is Reason.DIVERGED else state.blocks()
+        judge = monitor.judge
+        return Outcome(
+            final,
+            monitor,
+            kept,
+            {i: pace[i].copy() for i in job.own},
+            state.drifts,
+            relaxation,
+            Ending(reason, judge.distance_left(), judge.kept),
+        )
+
+
+def _judge(job: Job) -> Judge:
+    """What ends the run, besides budget, time and signals."""
+    stopping, update = job.config.stopping, job.config.update
+    near = stopping.tol is None and job.plan.proximal is not None
+    tolerance = Tolerance(job.plan.tol, stopping.tol_distance, near=near)
+    first = job.config.denoiser.continuation
+    return Judge(tolerance, first=first, noisy=update.minibatch is not None)
+
+
+def _pace(job: Job) -> dict[int, NDArray[np.float64]]:
+    """That of the own blocks to begin with."""
+    pace = {i: job.past.pace[i].copy() for i in job.own}
+    if job.denoisers.draft is None:
+        for found in pace.values():
+            found[DONE] = 1
+    return pace
 
 
 def _velocity(job: Job) -> dict[int, Image]:
@@ -150,6 +179,7 @@ def _reference(job: Job, x: AnyImage) -> Reference:
         past.updates,
         past.seconds,
         delays,
+        job.shades,
     )
 
 
@@ -162,7 +192,9 @@ def _G_square(job: Job, x: AnyImage) -> float:
     return float(job.team.comm.allreduce(own))
 
 
-def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tuple[Reason, float]:
+def _iterate(
+    state: State, G: RedOperator, best: Best, signalled: Callable[[], bool]
+) -> tuple[Reason, float]:
     """Run the algorithm on this rank; why all ranks stopped, and the relaxation. Collective."""
     job, monitor = state.job, state.monitor
     config, coupling = job.config, job.term.coupling
@@ -171,7 +203,7 @@ def _iterate(state: State, G: RedOperator, signalled: Callable[[], bool]) -> tup
     at_once = len(G.grid) if config.update.method == "gm" else 1  # updates between two questions
     job.team.comm.Barrier()  # all clocks start together
     stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
-    asked = KeptStop(stop, keeper) if keeper else stop
+    asked = LookingStop(stop, [best.look, *([keeper.look] if keeper else [])])
     state.times.reset()
     monitor.begin()
     loop, reason = 0.0, Reason.BUDGET

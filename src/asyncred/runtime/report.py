@@ -17,6 +17,7 @@ from asyncred.runtime.config import UpdateConfig
 from asyncred.runtime.job import Setup
 from asyncred.runtime.plan import Plan
 from asyncred.runtime.progress import Progress, Quiet, progress
+from asyncred.runtime.verdict import verdict_line
 
 LONG = 2.0
 """Seconds of a loop whose shares of time mean something."""
@@ -72,7 +73,7 @@ class Terminal:
     def image_ends(self, setup: Setup, row: int, record: Record, put_down: Path | None) -> None:
         """Rank 0 of the image says what came of it."""
         if setup.team.comm.rank == 0:
-            say_image(setup.images, row, record, put_down)
+            say_image(setup, row, record, put_down)
 
     def wrote(self, setup: Setup) -> None:
         """Rank 0 says where."""
@@ -142,33 +143,39 @@ def _stack(images: int) -> str:
     return f", {images} images" if images > 1 else ""
 
 
-def say_image(images: Sequence[int], row: int, record: Record, put_down: Path | None) -> None:
+def say_image(setup: Setup, row: int, record: Record, put_down: Path | None) -> None:
     """What came of one of the images, and where it was put down if that was before its end."""
-    last, rest = record.history[-1], max(times.rest for times in record.times)
-    ending = f"stopped by {record.stopped} after {last.updates} updates in {last.seconds:.1f} s"
-    quality = f", SNR {last.snr:.2f} dB" if last.snr == last.snr else ""
-    step = f"step of the last epoch {last.step:.1e}"
-    if len(images) > 1:
-        print(f"image {images[row]} ({row + 1} of {len(images)}): {ending}, {step}{quality}")
-    else:
-        print(
-            f"{ending}: {last.updates / last.seconds:.1f} updates/s, mean delay {last.delay:.2f}, "
-            f"{100 * rest:.1f} % of the time outside denoiser and data gradient\n"
-            f"distance ||G||^2/||G0||^2 {last.distance:.2e}, {step}{quality}"
-        )
+    images, last = setup.images, record.history[-1]
+    title = f"image {images[row]} ({row + 1} of {len(images)}): " if len(images) > 1 else ""
+    print(f"{title}{verdict_line(record, setup.plan.tol)}")
+    print("\n".join(_figures(record, last, brief=len(images) > 1)))
     if record.relaxation < 1:
         print(_relaxed(record.relaxation))
-    if rest > MUCH and last.seconds > LONG:
-        print(
-            f"!! {100 * rest:.0f} % of the time is outside denoiser and data term: something takes "
-            "the cores of the ranks; `asyncred doctor` looks for it"
-        )
-    if record.stopped == "diverged":
-        print("diverged: x is not finite, or further off at every update")
-        print("a smaller --step or --tau may help")
     if put_down:
         print(f"wrote {put_down}: --resume goes on from it")
     sys.stdout.flush()
+
+
+def _figures(record: Record, last: Sample, *, brief: bool) -> list[str]:
+    """What the run took, and how good the image is."""
+    rest = max(times.rest for times in record.times)
+    epochs = last.updates / len(record.per_block)
+    quality = f", SNR {last.snr:.2f} dB" if last.snr == last.snr else ""
+    took = f"{last.updates} updates, {epochs:.1f} epochs, in {last.seconds:.1f} s"
+    if brief:
+        return [f"  {took}{quality}"]
+    lines = [
+        f"{took}: {last.updates / last.seconds:.1f} updates/s, mean delay {last.delay:.2f}, "
+        f"{100 * rest:.1f} % of the time outside denoiser and data gradient",
+        f"distance ||G||^2/||G0||^2 {last.distance:.2e}, step of the last epoch "
+        f"{last.step:.1e}{quality}",
+    ]
+    if rest > MUCH and last.seconds > LONG:
+        lines.append(
+            f"!! {100 * rest:.0f} % of the time is outside denoiser and data term: something takes "
+            "the cores of the ranks; `asyncred doctor` looks for it"
+        )
+    return lines
 
 
 def summary(result: Result) -> str:
@@ -179,7 +186,8 @@ def summary(result: Result) -> str:
     sigma = what["parameters"].get("sigma")
     level = f"sigma {sigma:g}/255, " if sigma else ""
     lines = [
-        f"{result.path}: {height}x{width}, {_completeness(result)}, stopped by {what['stopped']}",
+        f"{result.path}: {height}x{width}, {_completeness(result)}, "
+        f"{what.get('verdict') or 'no verdict'}, stopped by {what['stopped']}",
         f"from {what['input']}",
         f"{what['parameters']['method']} on {what['ranks']} ranks, denoiser {what['denoiser']} "
         f"({level}halo {what['halo']}{'' if what['halo_exact'] else ', INEXACT'}), "

@@ -12,8 +12,8 @@ from asyncred.files.checkpoint import Head, Part, lay_out, write_part
 from asyncred.files.result import SAMPLES, thinned
 from asyncred.history import Reason, Times
 from asyncred.operators import Image
-from asyncred.red.draft import Drafts
 from asyncred.red.momentum import Velocity
+from asyncred.red.pace import Pace
 from asyncred.runtime.job import Job
 from asyncred.runtime.keeper import Keeper
 from asyncred.runtime.monitor import RunMonitor
@@ -32,7 +32,7 @@ class State:
     counters: AnyCounters
     monitor: RunMonitor
     times: Times
-    drafts: Drafts
+    pace: Pace
     velocity: Velocity
     claims: Claims | None
     """Where ranks update each other's blocks."""
@@ -92,7 +92,7 @@ def keeper_of(state: State) -> Keeper | None:
             blocks,
             state.velocity,
             {i: state.updates(i) for i in job.own},
-            state.drafts,
+            state.pace,
             state.monitor.delays + before,
             coupling.residual() if coupling else None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
@@ -29,7 +30,14 @@ REASON = "S16"
 """Why an image was stopped."""
 
 TIMES = (*(field.name for field in fields(Times)), "rest")
-ROWS_OF_RECONSTRUCTION = ("stopped", "range", "residual_drift", "relaxation")
+ROWS_OF_RECONSTRUCTION = (
+    "verdict",
+    "stopped",
+    "distance_left",
+    "range",
+    "residual_drift",
+    "relaxation",
+)
 ROWS = (
     *("data/data", "start/data", "truth/data", "complete"),
     *(f"reconstruction/{name}" for name in ROWS_OF_RECONSTRUCTION),
@@ -82,6 +90,12 @@ class Record:
     """Of the residual, at each of its renewals."""
     relaxation: float
     """The smallest factor by which the guard shortened the steps of a rank, 1 where it did not."""
+    verdict: str = "not converged"
+    """Or converged, or diverged."""
+    left: float = math.inf
+    """||x - x*|| / ||x||, estimated from the steps; inf where they do not shrink."""
+    best: Sample | None = None
+    """What is known of the x that is the result of a run that diverged."""
 
 
 class ResultFile(InPlace):
@@ -147,7 +161,9 @@ def _create(path: Path, layout: Layout) -> None:
         reconstruction["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         for name, value in layout.provenance.items():
             reconstruction[name] = _stored(value)
+        reserve(reconstruction, "verdict", (T,), REASON)
         reserve(reconstruction, "stopped", (T,), REASON)
+        reserve(reconstruction, "distance_left", (T,), np.float64, np.nan)
         reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
         reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)
         reserve(reconstruction, "relaxation", (T,), np.float64, np.nan)
@@ -185,7 +201,9 @@ def _row(record: Record, samples: int) -> dict[str, NDArray[Any]]:
     """What is said of one image, by dataset, with so many samples of its history."""
     kept = [record.history[k] for k in thinned(len(record.history), samples)]
     return {
+        "reconstruction/verdict": np.array(record.verdict.encode(), REASON),
         "reconstruction/stopped": np.array(record.stopped.encode(), REASON),
+        "reconstruction/distance_left": np.array(record.left),
         "reconstruction/range": np.array(record.shades),
         "reconstruction/residual_drift": np.array(record.drifts),
         "reconstruction/relaxation": np.array(record.relaxation),

@@ -1,0 +1,103 @@
+"""Whether a run is done, or goes wrong: what rank 0 makes of the state of the run, once an epoch.
+
+**Done**: the step of an epoch is below the tolerance and, where nobody chose that, x is near its
+limit too: with steps that shrink by the factor q an epoch, ||x - x*|| is about step q / (1 - q).
+
+**Wrong**: an expansive denoiser can have a fixed point that repels. ||G||^2 then falls, as far as
+the fixed point is approached, and rises again without end, at a rate that no single step shows. It
+counts as diverged where it is ``BEYOND`` times its least, ``PATIENCE`` epochs after that, by steps
+that are not negligible, and goes on rising. The least is also when x was best, and is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from asyncred.history import Reason, Sample
+
+BEYOND = 30.0
+"""Times the least ||G||^2 that is too much."""
+
+PATIENCE = 10.0
+"""Epochs since then."""
+
+NEGLIGIBLE = 3e-4
+"""Relative step of an epoch below which nothing is wrong."""
+
+BETTER = 0.8
+"""Times the ||G||^2 of the kept x at which a better one is kept."""
+
+WINDOW = 10
+"""Epochs from which the factor q is taken."""
+
+NEAR = 20.0
+"""Times the tolerance of the step that x may be from its limit."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """When a run is good enough; 0 never is."""
+
+    step: float = 0.0
+    distance: float = 0.0
+    near: bool = False
+    """Whether x must be near its limit as well."""
+
+
+class Judge:
+    """Looks at samples, one an epoch; ``first`` is the epoch before which nothing counts."""
+
+    def __init__(self, tolerance: Tolerance, *, first: float = 0.0, noisy: bool = False) -> None:
+        """``noisy``: minibatches, whose ||G||^2 says little."""
+        self._tolerance, self._first, self._noisy = tolerance, first, noisy
+        self._least, self._at = math.inf, 0.0
+        self.kept: Sample | None = None
+        """What is known of the x that is kept."""
+        self._steps: deque[tuple[float, float]] = deque(maxlen=WINDOW + 1)
+        self._distances: deque[float] = deque(maxlen=WINDOW + 1)
+
+    def look(self, epoch: float, sample: Sample) -> Reason | None:
+        """Why to stop, if there is a reason to."""
+        self._steps.append((epoch, sample.step))
+        self._distances.append(sample.distance)
+        if not math.isfinite(sample.distance):
+            return Reason.DIVERGED
+        if epoch >= self._first and self._done(sample):
+            return Reason.TOLERANCE
+        if epoch < self._first or self._noisy:
+            return None
+        if sample.distance < self._least:
+            self._least, self._at = sample.distance, epoch
+        high = sample.distance > BEYOND * self._least and sample.step > NEGLIGIBLE
+        rises = high and sample.distance > self._distances[0]
+        return Reason.DIVERGED if rises and epoch > self._at + PATIENCE else None
+
+    def better(self, sample: Sample) -> bool:
+        """Whether x is notably better than the one kept, and is to be kept instead."""
+        least = math.inf if self.kept is None else self.kept.distance
+        if self._noisy or not sample.distance < BETTER * least:
+            return False
+        self.kept = sample
+        return True
+
+    def distance_left(self) -> float:
+        """||x - x*|| / ||x||, estimated from the steps; inf where they do not shrink."""
+        if len(self._steps) < 2:
+            return math.inf
+        (first, before), (last, step) = self._steps[0], self._steps[-1]
+        if step == 0:
+            return 0.0
+        if not 0 < step < before < math.inf or last <= first:
+            return math.inf
+        q = (step / before) ** (1 / (last - first))
+        return float(step * q / (1 - q))
+
+    def _done(self, sample: Sample) -> bool:
+        tolerance = self._tolerance
+        if sample.distance < tolerance.distance:
+            return True
+        if not sample.step < tolerance.step:
+            return False
+        return not tolerance.near or self.distance_left() < NEAR * tolerance.step
