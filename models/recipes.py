@@ -62,7 +62,7 @@ RECIPES = {
     "fast-s25": Recipe((25, 25), FAST, 4000, rate=0.01, init="fast-s15"),
     "nonexpansive": Recipe((0, 50), partial(Unrolled, 16, 24, 4), 12351, rate=0.03),
     "potential": Recipe(
-        (0, 50), partial(GradientStep, 48, 6, 16, conditional=True), 20000, skew=2.0
+        (0, 50), partial(GradientStep, 48, 6, 16, conditional=True), 20000, rate=0.006, skew=2.0
     ),
     "quality": Recipe((0, 55), partial(Stack, 64, DEEP, conditional=True), 27020),
 }

@@ -121,7 +121,8 @@ def make(name: str, recipe: Recipe, options: argparse.Namespace) -> None:
     torch.save(denoiser.state_dict(), options.checkpoints / f"{name}.pt")
     path = options.out / f"{name}.onnx"
     write_onnx(denoiser, name, recipe, path)
-    path.with_suffix(".toml").write_text(checks(denoiser, path, crops, recipe))
+    made = replace(recipe, steps=training.step)
+    path.with_suffix(".toml").write_text(checks(denoiser, path, crops, made))
     print(f"wrote {path}")
 
 
