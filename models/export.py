@@ -10,8 +10,9 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from networks import TINY, Network, Stack, Unrolled
-from recipes import Recipe
+from networks import TINY, Stack, Unrolled
+from potential import CORNER, GradientStep, transposed
+from recipes import Network, Recipe
 
 
 class _Graph:
@@ -49,10 +50,15 @@ class _Graph:
 def write_onnx(denoiser: Network, name: str, recipe: Recipe, path: Path) -> None:
     """Write D, opset 17, weights inside: x [n, 1, h, w] float32 to clean, same shape.
 
-    A network that is told the noise level has a second input, sigma [1], in the unit of x.
+    A network that is told the noise level has a second input, sigma [1], in the unit of x; one with
+    a potential has a second output, potential, pixel by pixel.
     """
     graph = _Graph()
-    if isinstance(denoiser, Unrolled):
+    outputs = ["clean"]
+    if isinstance(denoiser, GradientStep):
+        _gradient_step(graph, denoiser)
+        outputs.append("potential")
+    elif isinstance(denoiser, Unrolled):
         _unrolled(graph, denoiser)
     else:
         graph.node("Sub", "x", _stack(graph, denoiser), name="clean")
@@ -60,9 +66,9 @@ def write_onnx(denoiser: Network, name: str, recipe: Recipe, path: Path) -> None
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, free)]
     if denoiser.conditional:
         inputs.append(helper.make_tensor_value_info("sigma", TensorProto.FLOAT, [1]))
-    clean = helper.make_tensor_value_info("clean", TensorProto.FLOAT, free)
+    values = [helper.make_tensor_value_info(o, TensorProto.FLOAT, free) for o in outputs]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, name, inputs, [clean], graph.weights),
+        helper.make_graph(graph.nodes, name, inputs, values, graph.weights),
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
         producer_name="asyncred",
@@ -82,6 +88,30 @@ def _stack(graph: _Graph, denoiser: Stack) -> str:
         if k < len(denoiser.convolutions) - 1:
             r = graph.relu(r)
     return r
+
+
+@torch.no_grad()
+def _gradient_step(graph: _Graph, denoiser: GradientStep) -> None:
+    """R, its potential, and J_R^T R by convolutions with the weights transposed."""
+    node, constant = graph.node, graph.constant
+    constant("half corner", np.float32(CORNER / 2))
+    r = graph.told("x") if denoiser.conditional else "x"
+    *hidden, last = denoiser.convolutions
+    for k, convolution in enumerate(hidden):
+        r = graph.conv(r, convolution, f"convolutions.{k}")
+        slope = node("HardSigmoid", r, name=f"slope{k}", alpha=1 / CORNER, beta=0.0)
+        behind = node("Sub", r, node("Mul", slope, "half corner", name=f"lag{k}"), name=f"b{k}")
+        r = node("Mul", slope, behind, name=f"rho{k}")
+    v = graph.conv(r, last, f"convolutions.{len(hidden)}")
+    halves = constant("halves", np.full((1, last.out_channels, 1, 1), 0.5, np.float32))
+    node("Conv", node("Mul", v, v, name="R.square"), halves, name="potential")
+    for k in reversed(range(len(denoiser.convolutions))):
+        weight = transposed(denoiser.convolutions[k].weight)[: None if k > 0 else 1]
+        adjoint = constant(f"adjoint{k}", weight.cpu().contiguous().numpy())
+        v = node("Conv", v, adjoint, name=f"back{k}", pads=[1] * 4)
+        if k > 0:
+            v = node("Mul", v, f"slope{k - 1}", name=f"let through{k}")
+    node("Sub", "x", v, name="clean")
 
 
 @torch.no_grad()
@@ -171,10 +201,10 @@ def rescaled(weights: dict[str, Tensor], k: float) -> dict[str, Tensor]:
     return {name: k * w if name.endswith(".bias") else w for name, w in weights.items()}
 
 
-def difference(path: Path, y: Tensor, sigma: Tensor, clean: Tensor) -> float:
-    """The largest difference between ONNX Runtime's D(y) and ``clean``, all [n, 1, h, w]."""
+def difference(path: Path, y: Tensor, sigma: Tensor, *expected: Tensor) -> float:
+    """The largest difference between ONNX Runtime's outputs and those, all [n, 1, h, w]."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     inputs = {"x": y.cpu().numpy(), "sigma": sigma.cpu().numpy().reshape(-1)[:1]}
     wanted = {value.name: inputs[value.name] for value in session.get_inputs()}
-    found: np.ndarray = session.run(None, wanted)[0]
-    return float(np.abs(found - clean.cpu().numpy()).max())
+    pairs = zip(session.run(None, wanted), expected, strict=True)
+    return max(float(np.abs(found - one.cpu().numpy()).max()) for found, one in pairs)

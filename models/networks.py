@@ -172,8 +172,6 @@ class Unrolled(nn.Module):
         """Nothing here dies."""
 
 
-Network = Stack | Unrolled
-
 UNIT = 15 / 255
 """The noise level that thresholds are measured in."""
 TINY = 1e-30

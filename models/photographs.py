@@ -1,21 +1,27 @@
-"""The training photographs: photographs.csv read, their packages fetched, and random crops drawn.
+"""The photographs: photographs.csv read, their packages fetched, and random crops drawn.
 
 Each row of photographs.csv is one photograph: the package it is in (scikit-learn from PyPI, the
 others from Debian), its path there, its author and licence as debian/copyright or
-sklearn/datasets/images/README.txt gives them, and the factor it is reduced by.
+sklearn/datasets/images/README.txt gives them, and the factor it is reduced by. Those of HELD_OUT
+are not trained on: they tell how far the training has come.
 """
 
 import csv
+import math
 import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+
+HELD_OUT = "scikit-learn"
+"""The package whose photographs are held out."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,38 @@ class Crops:
         """[n, 1, side, side] float32."""
         return torch.stack([self._crop() for _ in range(n)])[:, None]
 
+    def state(self) -> dict[str, Any]:
+        """Where the random numbers stand; `restore` goes back there."""
+        return dict(self._rng.bit_generator.state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._rng.bit_generator.state = state
+
     def _crop(self) -> Tensor:
         p = self._photographs[self._rng.choice(len(self._photographs), p=self._share)]
         i, j = (int(self._rng.integers(size - self._side + 1)) for size in p.shape)
         crop = p[i : i + self._side, j : j + self._side]
         crop = torch.rot90(crop, int(self._rng.integers(4)))
         return crop.flip(0) if self._rng.integers(2) else crop
+
+
+class HeldOut:
+    """Photographs with noise of some levels, always the same, in units of 1/255."""
+
+    def __init__(self, photographs: list[Tensor], levels: tuple[float, ...]) -> None:
+        self._pairs: dict[float, list[tuple[Tensor, Tensor]]] = {level: [] for level in levels}
+        for seed, x in enumerate(photographs):
+            generator = torch.Generator("cpu").manual_seed(seed)
+            e = torch.randn(x.shape, generator=generator, device="cpu").to(x)
+            for level, pairs in self._pairs.items():
+                pairs.append((x[None, None], (x + level / 255 * e)[None, None]))
+
+    @torch.no_grad()
+    def psnr(self, denoiser: nn.Module) -> dict[float, float]:
+        """In dB, for a peak of 1, the mean of the photographs at each level."""
+        found = {}
+        for level, pairs in self._pairs.items():
+            sigma = torch.full((1, 1, 1, 1), level / 255)
+            errors = [(denoiser(y, sigma) - x).square().mean().item() for x, y in pairs]
+            found[level] = -10 * sum(math.log10(error) for error in errors) / len(errors)
+        return found

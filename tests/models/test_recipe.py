@@ -36,7 +36,7 @@ def test_recipe_in_miniature(tmp_path):
     flags = ["--smoke", "--threads", "1", "--out", tmp_path, "--data", tmp_path / "photographs"]
     subprocess.run([sys.executable, MODELS / "train.py", *flags], check=True, timeout=120)
     networks = {path.stem: path for path in tmp_path.glob("*.onnx")}
-    assert set(networks) == {"smoke", "smoke-penalty", "smoke-unrolled"}
+    assert set(networks) == {"smoke", "smoke-penalty", "smoke-unrolled", "smoke-potential"}
     for path in networks.values():
         card = tomllib.loads(path.with_suffix(".toml").read_text())
         assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
