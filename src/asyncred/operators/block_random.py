@@ -6,6 +6,7 @@ of A_i are normal with variance 1/m, so that E[A_i^T A_i] = I.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -71,6 +72,8 @@ class BlockRandom(LocalModel):
         self._shapes = shapes
         self._threads = threads
         self._norms: dict[tuple[int, int | None], float] = {}
+        self._seen: dict[int, tuple[Array, Array]] = {}  # x and g of the last gradient
+        self._backprojected: dict[int, Array] = {}
 
     def of(self, y: Mapping[int, Array]) -> BlockRandom:
         """The same A with other measurements."""
@@ -100,9 +103,28 @@ class BlockRandom(LocalModel):
         out = np.empty(x.size, np.float32)
         if rows is None:
             dense_gradient(a, x, y, out, self._threads)
+            self._seen[i] = (x, out)
         else:
             dense_gradient_rows(a, x, y, rows, y.size / rows.size, out, self._threads)
         return out.reshape(self._shapes[i])
+
+    def misfit(self, i: int) -> float:
+        """||A_i x_i - y_i||^2 as of the last gradient g of block i: <x, g> - <x, A^T y> + ||y||^2.
+
+        A^T y is computed at the first call, at the cost of one gradient.
+        """
+        if i not in self._seen:
+            return math.nan
+        x, g = self._seen[i]
+        if i not in self._backprojected:
+            self._backprojected[i] = self.adjoint(i).reshape(-1)
+            self._seen[i] = x, g
+        inner = float(np.vdot(x, g - self._backprojected[i]))
+        return max(0.0, inner + self.energy(i))
+
+    def energy(self, i: int) -> float:
+        """||y_i||^2."""
+        return float(np.vdot(self._y[i], self._y[i]))
 
     def normal(self, i: int, v: Array) -> Array:
         """A_i^T A_i v, float32 [h, w]."""

@@ -116,12 +116,13 @@ class Blurred(LocalModel):
         self._grid, self._kernel, self._factor = grid, kernel, factor
         self._y = self._checked(y)
         self._blurs: dict[tuple[int, int], Blur] = {}
+        self._misfits: dict[int, float] = {}
         self._norm_squared = largest_gain(kernel, factor)
 
     def of(self, y: Mapping[int, Array]) -> Self:
         """The same A with other measurements."""
         other = copy.copy(self)
-        other._y = self._checked(y)
+        other._y, other._misfits = self._checked(y), {}
         return other
 
     def gradient(self, i: int, x_tilde: Image, rows: Rows | None) -> Image:
@@ -136,7 +137,20 @@ class Blurred(LocalModel):
         misfit = Ax[lattice] - self._y[i]
         r = np.zeros(measured.shape, np.float32)
         r[lattice] = misfit if rows is None else _subset(misfit, rows)
+        if rows is None:  # of measurements, those that lie in the block itself count as its own
+            self._misfits[i] = _square(r[measured.inner])
         return self._blur(measured.shape).adjoint(r)[measured.inner]
+
+    def misfit(self, i: int) -> float:
+        """||A x - y||^2 over the measurements in block i, as of its last gradient."""
+        return self._misfits.get(i, math.nan)
+
+    def energy(self, i: int) -> float:
+        """||y||^2 over them."""
+        measured = self._data_window(i)
+        y = np.zeros(measured.shape, np.float32)
+        y[self._lattice(measured.region)] = self._y[i]
+        return _square(y[measured.inner])
 
     def normal(self, i: int, v: Image) -> Image:
         """U_i^T A^T A U_i v, float32 [h, w]."""
@@ -222,3 +236,8 @@ def _subset(r: Array, rows: Rows) -> Array:
     out = np.zeros_like(r)
     out.reshape(-1)[rows] = r.reshape(-1)[rows] * np.float32(r.size / rows.size)
     return out
+
+
+def _square(r: Array) -> float:
+    flat = r.ravel()
+    return float(np.vdot(flat, flat))

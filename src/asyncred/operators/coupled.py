@@ -9,6 +9,7 @@ anew would cost a whole forward (DESIGN, section 6).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -110,6 +111,14 @@ class Coupled:
     def moved(self, i: int, delta: Image) -> None:
         """r <- r + A_i delta."""
         self.residual.add(i, self.model.forward(i, delta, None))
+
+    def misfit(self, i: int) -> float:
+        """NaN: measurements belong to no block; ``Coupling`` tells."""
+        return math.nan
+
+    def energy(self, i: int) -> float:
+        """NaN likewise."""
+        return math.nan
 
     def measurements(self, i: int) -> int:
         """The number of groups."""

@@ -9,6 +9,7 @@ s^2 / (s^2 + mu), s a singular value of A_i: below 1, and closer together than t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -77,6 +78,10 @@ class Factored(BlockRandom):
     def shared(self, share: Callable[[dict[int, Array]], Mapping[int, Array]]) -> Factored:
         """The same: every rank has mapped the factors of all blocks that it may update."""
         return self
+
+    def misfit(self, i: int) -> float:
+        """NaN: factors see another y."""
+        return math.nan
 
     def lipschitz(self, i: int, minibatch: int | None) -> float:
         """1: more than any eigenvalue of A'^T A'."""

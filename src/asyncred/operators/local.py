@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,3 +35,11 @@ class LocalModel:
 
     def moved(self, i: int, delta: Image) -> None:
         """Nothing depends on it."""
+
+    def misfit(self, i: int) -> float:
+        """NaN: not known."""
+        return math.nan
+
+    def energy(self, i: int) -> float:
+        """NaN: not known."""
+        return math.nan

@@ -5,6 +5,7 @@ A^T A is the mask M itself: block i of the gradient is M_i (x_i - y_i) and looks
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -48,6 +49,7 @@ class Mask(LocalModel):
         self._pixels = {i: np.flatnonzero(M_i) for i, M_i in mask.items()}
         self._y = {i: y[i][M_i] for i, M_i in mask.items()}
         self._shapes = {i: M_i.shape for i, M_i in mask.items()}
+        self._misfits: dict[int, float] = {}
 
     def of(self, y: Mapping[int, Image]) -> Mask:
         """The same A with other measurements."""
@@ -60,8 +62,19 @@ class Mask(LocalModel):
             weight = np.float32(y.size / rows.size)
             pixels, y = pixels[rows], y[rows]
         out = np.zeros(self._shapes[i], np.float32)
-        out.reshape(-1)[pixels] = weight * (x_i.reshape(-1)[pixels] - y)
+        r = x_i.reshape(-1)[pixels] - y
+        if rows is None:
+            self._misfits[i] = float(np.vdot(r, r))
+        out.reshape(-1)[pixels] = weight * r
         return out
+
+    def misfit(self, i: int) -> float:
+        """||M_i x_i - y_i||^2 as of the last gradient of block i."""
+        return self._misfits.get(i, math.nan)
+
+    def energy(self, i: int) -> float:
+        """||y_i||^2."""
+        return float(np.vdot(self._y[i], self._y[i]))
 
     def normal(self, i: int, v: Image) -> Image:
         """M_i v."""

@@ -38,6 +38,17 @@ class Operator(Protocol):
         """Be told that x became x + U_i delta."""
         ...
 
+    def misfit(self, i: int) -> float:
+        """||A x - y||^2 over the measurements that count as block i's, as of its last gradient.
+
+        From all measurements; NaN where that is not known block by block.
+        """
+        ...
+
+    def energy(self, i: int) -> float:
+        """||y||^2 over the same measurements."""
+        ...
+
     def measurements(self, i: int) -> int:
         """m_i, the number of measurements a minibatch of block i is drawn from."""
         ...

@@ -109,6 +109,10 @@ class Coupling:
         scale = np.float32(square / image if image > 0 else 0.0)
         return {i: scale * z_i for i, z_i in z.items()}
 
+    def energy(self) -> float:
+        """||y||^2."""
+        return float(self._comm.allreduce(_square(self._data.y(self._residual.own))))
+
     def refresh(self, x: Blocks) -> float:
         """r <- A x - y, computed anew; how far r had drifted from that, relative to ||y||."""
         self._comm.Barrier()

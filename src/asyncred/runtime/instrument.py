@@ -55,6 +55,17 @@ class TimedOperator:
         self._A.moved(i, delta)
         self._times.gradient += time.perf_counter() - start
 
+    def misfit(self, i: int) -> float:
+        """||A x - y||^2 in block i."""
+        start = time.perf_counter()
+        out = self._A.misfit(i)
+        self._times.gradient += time.perf_counter() - start
+        return out
+
+    def energy(self, i: int) -> float:
+        """||y||^2 there."""
+        return self._A.energy(i)
+
     def measurements(self, i: int) -> int:
         """m_i."""
         return self._A.measurements(i)

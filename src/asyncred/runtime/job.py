@@ -92,6 +92,11 @@ class Job:
         return self.placement.own
 
     @property
+    def minibatch(self) -> bool:
+        """Whether an update looks at a part of the measurements."""
+        return self.config.update.minibatch is not None
+
+    @property
     def updates_before(self) -> dict[int, int]:
         """How often each block that this rank may update was updated before the run was cut."""
         return {i: int(self.past.per_block[i]) for i in self.placement.reach}

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,13 @@ from asyncred.runtime.judge import Judge
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters
 
-SUMS = 8
+SUMS = 9
 """Running sums per rank: updates, blocks visited, |G|^2, |step|^2, |x|^2, |x - truth|^2, |G|^2 of
-first updates, delays."""
+first updates, |A x - y|^2, delays."""
 
-RECORD = 6
+RECORD = 7
 """Numbers of a block: 1 once it was updated; of its last update, four of the sums above; |G|^2 of
-its first."""
+its first; |A x - y|^2."""
 
 FAR = 5.0
 """Times the range of values that x may be from the middle of it."""
@@ -51,6 +51,18 @@ class Reference:
     """Their delays added up."""
     shades: tuple[float, float] = (-math.inf, math.inf)
     """The image's values for black and white."""
+    y_square: float = math.nan
+    """||y||^2."""
+
+
+class Fit(Protocol):
+    """Tells ||A x - y||^2, block by block or, where measurements belong to no block, by rank."""
+
+    by_block: bool
+
+    def __call__(self, i: int) -> float:
+        """As of the last update of block i; by rank as of now, whatever i is."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,7 @@ class RunMonitor:
         truth: Mapping[int, Image],
         records: Mapping[int, NDArray[np.float64]],
         reporting: Reporting,
+        fit: Fit | None = None,
         counts: Mapping[int, int] | None = None,
         history: Sequence[Sample] = (),
     ) -> None:
@@ -90,7 +103,7 @@ class RunMonitor:
         self._root = counters.comm.rank == 0
         self._start = self._next = time.perf_counter()
         self._end: float | None = None
-        self._records = records
+        self._records, self._fit = records, fit
         self._sums = np.zeros(SUMS)
         self.counts: dict[int, int] = dict(counts or {})
         self.delays = np.zeros(LONGEST_DELAY + 1, np.int64)
@@ -124,21 +137,27 @@ class RunMonitor:
         error = _square(x_new - self._truth[i]) if i in self._truth else 0.0
         record = self._records[i]
         first = record[5] if record[0] else G_square
-        new = np.array([1.0, G_square, gamma**2 * G_square, _square(x_new), error, first])
-        self._sums[1:7] += new - record
+        by_block = self._fit is not None and self._fit.by_block
+        misfit = self._fit(i) if self._fit is not None and by_block else 0.0
+        new = np.array([1.0, G_square, gamma**2 * G_square, _square(x_new), error, first, misfit])
+        self._sums[1:8] += new - record
+        if self._fit is not None and not by_block and self._since == 0:
+            self._sums[7] = self._fit(i)  # once an epoch
         record[:] = new
         self.counts[i] = self.counts.get(i, 0) + 1
-        self._since += 1
         self.delays[min(max(delay, 0), LONGEST_DELAY)] += 1
         self._sums[0] += 1
-        self._sums[7] += delay
+        self._sums[8] += delay
         self._counters.publish(self._sums)
+        self._since += 1
         if self._strays(x_new):
             self._counters.raise_stop(Reason.DIVERGED)
+        if self._since >= self._epoch:
+            self._since = 0
+            if self._root and time.perf_counter() < self._next:
+                self._look()
         if self._root and time.perf_counter() >= self._next:
             self.sample()
-        elif self._root and self._since >= self._epoch:
-            self._look()
 
     def sample(self) -> None:
         """Take a sample; rank 0 only. Not collective."""
@@ -150,7 +169,6 @@ class RunMonitor:
 
     def _look(self) -> Sample | None:
         """The state of the run, judged; None while some block was never updated."""
-        self._since = 0
         sums = self._counters.collect().sum(axis=0)
         if sums[1] < self._reference.blocks:
             return None  # nothing to compare yet
@@ -195,7 +213,7 @@ class RunMonitor:
         self.history.append(last)
 
     def _sample_of(self, sums: NDArray[np.float64]) -> Sample:
-        updates, _, G_square, step, x, error, first, delays = (float(value) for value in sums)
+        updates, _, G_square, step, x, error, first, misfit, delays = map(float, sums)
         before = self._reference
         G0_square = first if before.G0_square is None else before.G0_square
         updates, delays = updates + before.updates, delays + before.delays
@@ -207,6 +225,7 @@ class RunMonitor:
             float(np.sqrt(max(step, 0.0) / x)) if x > 0 else float("inf"),
             snr_from_squares(truth, max(error, 0.0)) if truth else float("nan"),
             delays / updates if updates else 0.0,
+            math.sqrt(max(misfit, 0.0) / before.y_square) if before.y_square > 0 else math.nan,
         )
 
 

@@ -121,6 +121,7 @@ def describe(sample: Sample, *, total: int, blocks: int, max_time: float) -> str
         f"epoch {sample.updates / blocks:.1f} of {total / blocks:.0f}",
         f"distance {sample.distance:.2e}",
         f"step {sample.step:.1e}",
+        *([f"misfit {sample.misfit:.2e}"] if sample.misfit == sample.misfit else []),
         *([f"SNR {sample.snr:.2f} dB"] if sample.snr == sample.snr else []),
         f"delay {sample.delay:.1f}",
         f"{rate:.1f} updates/s",

@@ -23,6 +23,7 @@ from asyncred.red.stepsize import Step
 from asyncred.red.sync_red import sync_red
 from asyncred.runtime import windows
 from asyncred.runtime.budget import CLAIM
+from asyncred.runtime.fit import fit_of
 from asyncred.runtime.job import Job
 from asyncred.runtime.judge import Judge, Tolerance
 from asyncred.runtime.keeper import Best, LookingStop
@@ -89,6 +90,7 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             reference,
             truth=share(dict(job.truth)),
             records=share({i: np.zeros(RECORD) for i in job.own}),
+            fit=fit_of(G.A, job.term.coupling, job.own, minibatch=job.minibatch),
             reporting=Reporting(
                 job.config.machine.report,
                 show,
@@ -180,6 +182,7 @@ def _reference(job: Job, x: AnyImage) -> Reference:
         past.seconds,
         delays,
         job.shades,
+        job.term.y_square,
     )
 
 

@@ -168,7 +168,7 @@ def _figures(record: Record, last: Sample, *, brief: bool) -> list[str]:
         f"{took}: {last.updates / last.seconds:.1f} updates/s, mean delay {last.delay:.2f}, "
         f"{100 * rest:.1f} % of the time outside denoiser and data gradient",
         f"distance ||G||^2/||G0||^2 {last.distance:.2e}, step of the last epoch "
-        f"{last.step:.1e}{quality}",
+        f"{last.step:.1e}{_misfit(last.misfit)}{quality}",
     ]
     if rest > MUCH and last.seconds > LONG:
         lines.append(
@@ -176,6 +176,10 @@ def _figures(record: Record, last: Sample, *, brief: bool) -> list[str]:
             "the cores of the ranks; `asyncred doctor` looks for it"
         )
     return lines
+
+
+def _misfit(found: float) -> str:
+    return f", misfit ||A x - y||/||y|| {found:.2e}" if found == found else ""
 
 
 def summary(result: Result) -> str:
@@ -195,7 +199,8 @@ def summary(result: Result) -> str:
         f"{updates} updates in {seconds:.1f} s ({updates / max(seconds, 1e-9):.1f}/s), per block "
         f"{result.per_block.min()} to {result.per_block.max()}, mean delay "
         f"{result.column('delay')[-1]:.2f}, rest {100 * result.timing[:, -1].max():.1f} %",
-        f"distance {result.column('distance')[-1]:.2e}, step {result.column('step')[-1]:.1e}",
+        f"distance {result.column('distance')[-1]:.2e}, step {result.column('step')[-1]:.1e}"
+        f"{_misfit(result.column('misfit')[-1])}",
         *_particulars(result),
         *(f"note: {note}" for note in what.get("notes", [])),
     ]

@@ -41,6 +41,8 @@ class ImageTerm:
     """What couples the blocks of A, if anything does."""
     phases: Mapping[int, Image]
     """P of the own blocks where A and x0 are those of conj(P) x; {} where of x."""
+    y_square: float
+    """||y||^2 of all measurements; NaN where it is not known."""
 
 
 class LocalTerm:
@@ -64,7 +66,9 @@ class LocalTerm:
         """The term of an image of the stack. Collective. Raises InputError."""
         comm, data = self._team.comm, self._data.of(index)
         A = self._A.of(on_all(comm, lambda: data.measured(self._team.placement.reach)))
-        return ImageTerm(A, on_all(comm, lambda: self._start(A, index)), None, {})
+        x0 = on_all(comm, lambda: self._start(A, index))
+        energy = sum(A.energy(i) for i in self._team.placement.own)
+        return ImageTerm(A, x0, None, {}, float(comm.allreduce(energy)))
 
     def _start(self, A: LocalOperator, index: int) -> Mapping[int, Image]:
         data, plan, own = self._data, self._plan, self._team.placement.own
@@ -114,7 +118,7 @@ class CoupledTerm:
             stored = on_all(self._team.comm, lambda: stored_blocks(plan.start, problem, own, index))
             x0 = without_phases(stored, phases)
         self._coupling.refresh(x0)
-        return ImageTerm(self._A, x0, self._coupling, phases)
+        return ImageTerm(self._A, x0, self._coupling, phases, self._coupling.energy())
 
     def _couple(self, model: ForwardModel) -> None:
         """Take A, whose measurements are as many as those of any other image. Collective."""
