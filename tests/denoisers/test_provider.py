@@ -55,8 +55,8 @@ def test_what_is_missing_is_refused(asked, offered, devices, words):
 
 def test_every_provider_can_be_asked_for():
     for name in ("auto", *EXECUTION):
-        values = {"problem": "p", "output": "r", "provider": name}
-        assert RunConfig.from_values(values, where={}).provider == name
+        config = RunConfig.from_values(problem="p", output="r", provider=name)
+        assert config.denoiser.provider == name
 
 
 def test_the_cpu_session_is_one(tmp_path):

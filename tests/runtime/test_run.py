@@ -358,7 +358,7 @@ def test_a_signal_at_any_rank_ends_the_run_with_its_result(long_run, number):
 FAULT = """
 import sys
 from mpi4py import MPI
-import asyncred.red
+import asyncred.red.operator
 from asyncred.commands.cli import main
 
 class Fault(Exception): pass
