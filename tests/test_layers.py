@@ -1,5 +1,6 @@
 """A room imports only rooms below it; the contracts are in setup.cfg."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -56,9 +57,22 @@ def test_the_mathematics_loads_without_mpi_and_hdf5():
 
 
 def test_the_house_stays_tidy():
-    """Few entries at the top, no long module."""
+    """Few entries at the top, no long module, no long function."""
     package = REPOSITORY / "src" / "asyncred"
     entries = [path.name for path in package.iterdir() if path.name != "__pycache__"]
     assert len(entries) <= 14, sorted(entries)
     long = [path for path in package.rglob("*.py") if len(path.read_text().splitlines()) > 300]
     assert not long
+    assert not [found for path in package.rglob("*.py") for found in too_long(path)]
+
+
+def too_long(path: Path) -> list[str]:
+    """Functions of over 50 lines or with over 8 arguments besides self."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            names = [one.arg for one in (*node.args.args, *node.args.kwonlyargs)]
+            count = len(names) - (names[:1] in (["self"], ["cls"]))
+            if node.end_lineno - node.lineno >= 50 or count > 8:
+                found.append(f"{path.name}: {node.name}")
+    return found

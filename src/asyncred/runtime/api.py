@@ -31,7 +31,7 @@ from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.comm import Comm, world
 from asyncred.runtime.config import RunConfig
 from asyncred.runtime.job import Setup
-from asyncred.runtime.output import FileResults, MemoryResults, parameters_used
+from asyncred.runtime.output import FileResults, MemoryResults, Recovered, parameters_used
 from asyncred.runtime.plan import make_plan
 from asyncred.runtime.report import Show
 
@@ -147,13 +147,18 @@ def solve(
         carry_out(config, plan, ranks, results, watch)
     assert watch.setup is not None
     rows = {row: one for part in ranks.allgather(results.rows) for row, one in part.items()}
-    found = [rows[row] for row in sorted(rows)]
-    stack = plan.problem.data.stack.images is not None
+    return _solution([rows[row] for row in sorted(rows)], watch.setup)
+
+
+def _solution(found: list[Recovered], setup: Setup) -> Solution:
+    """Of one image, or of a stack of them."""
+    images, starts = [one.image for one in found], [one.start for one in found]
+    stack = setup.plan.problem.data.stack.images is not None
     return Solution(
-        np.stack([one.image for one in found]) if stack else found[0].image,
-        np.stack([one.start for one in found]) if stack else found[0].start,
+        np.stack(images) if stack else images[0],
+        np.stack(starts) if stack else starts[0],
         [one.record for one in found],
-        parameters_used(watch.setup),
+        parameters_used(setup),
     )
 
 

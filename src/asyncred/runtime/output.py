@@ -19,8 +19,9 @@ from asyncred.operators import Image
 from asyncred.red.pace import DRAFTED
 from asyncred.runtime.collective import gather_blocks, on_root
 from asyncred.runtime.comm import Comm, library_version
+from asyncred.runtime.iterate import legs
 from asyncred.runtime.job import Job, Setup
-from asyncred.runtime.reconstruct import Outcome, legs
+from asyncred.runtime.reconstruct import Outcome
 from asyncred.runtime.terms import CoupledTerm
 from asyncred.runtime.verdict import verdict_of
 

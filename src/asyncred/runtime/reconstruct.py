@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,33 +13,19 @@ from numpy.typing import NDArray
 from asyncred.grid import region_shape
 from asyncred.history import Ending, Reason, Sample, Times
 from asyncred.operators import Image
-from asyncred.red.async_red import async_red
-from asyncred.red.guard import Guard
 from asyncred.red.operator import RedOperator
 from asyncred.red.pace import DONE, Pace
-from asyncred.red.serial_red import bc_red, gm_red
-from asyncred.red.stepsize import Step
-from asyncred.red.sync_red import sync_red
 from asyncred.runtime import windows
-from asyncred.runtime.budget import CLAIM
 from asyncred.runtime.fit import fit_of
+from asyncred.runtime.iterate import iterate
 from asyncred.runtime.job import Job
 from asyncred.runtime.judge import Judge, Tolerance
-from asyncred.runtime.keeper import Best, LookingStop
+from asyncred.runtime.keeper import Best
 from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
-from asyncred.runtime.state import State, keeper_of
-from asyncred.runtime.steps import choices, choose_step
-from asyncred.runtime.stopping import AsyncStop, SyncStop
+from asyncred.runtime.state import State
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters, AnyImage
-
-ALGORITHMS: Mapping[str, Callable[..., None]] = {
-    "async": async_red,
-    "sync": sync_red,
-    "bc": bc_red,
-    "gm": gm_red,
-}
 
 
 @dataclass(frozen=True)
@@ -84,21 +69,7 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
                 far=job.placement.far,
             )
         )
-        reference = _reference(job, x)
-        monitor = RunMonitor(
-            counters,
-            reference,
-            truth=share(dict(job.truth)),
-            records=share({i: np.zeros(RECORD) for i in job.own}),
-            fit=fit_of(G.A, job.term.coupling, job.own, minibatch=job.minibatch),
-            reporting=Reporting(
-                job.config.machine.report,
-                show,
-                _judge(job),
-            ),
-            counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
-            history=past.history,
-        )
+        monitor = _monitor(job, G, x, counters, share, show)
         state = State(
             job,
             x,
@@ -111,22 +82,37 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             list(past.drifts),
         )
         best = Best(counters, state.blocks)
-        reason, relaxation = _iterate(state, G, best, signalled)
+        reason, relaxation = iterate(state, G, best, signalled)
         kept = replace(times)  # the last distance is no part of the loop
         _close_history(state, reason)
         if job.team.comm.rank == 0:
             show(monitor.history[-1])
         final = best.blocks if reason is Reason.DIVERGED else state.blocks()
-        judge = monitor.judge
-        return Outcome(
-            final,
-            monitor,
-            kept,
-            {i: pace[i].copy() for i in job.own},
-            state.drifts,
-            relaxation,
-            Ending(reason, judge.distance_left(), judge.kept),
-        )
+        ending = Ending(reason, monitor.judge.distance_left(), monitor.judge.kept)
+        paces = {i: pace[i].copy() for i in job.own}
+        return Outcome(final, monitor, kept, paces, state.drifts, relaxation, ending)
+
+
+def _monitor(
+    job: Job,
+    G: RedOperator,
+    x: AnyImage,
+    counters: AnyCounters,
+    share: windows.Share,
+    show: Callable[[Sample], None],
+) -> RunMonitor:
+    """What keeps the records of this rank, from where the run was cut. Collective."""
+    past = job.past
+    return RunMonitor(
+        counters,
+        _reference(job, x),
+        truth=share(dict(job.truth)),
+        records=share({i: np.zeros(RECORD) for i in job.own}),
+        reporting=Reporting(job.config.machine.report, show, _judge(job)),
+        fit=fit_of(G.A, job.term.coupling, job.own, minibatch=job.minibatch),
+        counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
+        history=past.history,
+    )
 
 
 def _judge(job: Job) -> Judge:
@@ -157,14 +143,6 @@ def _velocity(job: Job) -> dict[int, Image]:
     return {i: np.zeros(region_shape(grid.block(i)), dtype) for i in job.own}
 
 
-def legs(budget: int, refresh: float, blocks: int, *, coupled: bool) -> list[int]:
-    """Updates after which A x - y is computed anew, every so many epochs; the budget last."""
-    if not coupled or refresh == 0:
-        return [budget]
-    every = max(1, round(refresh * blocks))
-    return [*range(every, budget, every), budget]
-
-
 def _reference(job: Job, x: AnyImage) -> Reference:
     """||G(x0)||^2, where directions do not tell it, and ||truth||^2. Collective."""
     truth = sum(float(np.sum(np.square(np.abs(block)))) for block in job.truth.values())
@@ -193,100 +171,6 @@ def _G_square(job: Job, x: AnyImage) -> float:
     for i in job.own:
         own += float(np.sum(np.square(np.abs(G.block(i, x.fresh(i))))))
     return float(job.team.comm.allreduce(own))
-
-
-def _iterate(
-    state: State, G: RedOperator, best: Best, signalled: Callable[[], bool]
-) -> tuple[Reason, float]:
-    """Run the algorithm on this rank; why all ranks stopped, and the relaxation. Collective."""
-    job, monitor = state.job, state.monitor
-    config, coupling = job.config, job.term.coupling
-    keeper, step = keeper_of(state), choose_step(job, state.updates)
-    guard = _guard(state, step)
-    at_once = len(G.grid) if config.update.method == "gm" else 1  # updates between two questions
-    job.team.comm.Barrier()  # all clocks start together
-    stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
-    asked = LookingStop(stop, [best.look, *([keeper.look] if keeper else [])])
-    state.times.reset()
-    monitor.begin()
-    loop, reason = 0.0, Reason.BUDGET
-    coupled = coupling is not None
-    everything = legs(job.plan.budget, config.update.refresh, len(G.grid), coupled=coupled)
-    for leg in [leg for leg in everything if leg > job.past.updates]:
-        stop.until(-(-leg // at_once))
-        order, minibatch = choices(job, state.claims, sum(monitor.counts.values()))
-        start = time.perf_counter()
-        ALGORITHMS[config.update.method](
-            G,
-            state.x,
-            order=order,
-            minibatch=minibatch,
-            step=guard or step,
-            stop=asked,
-            monitor=guard or monitor,
-        )
-        loop += time.perf_counter() - start
-        reason = _agreed(state, stop.reason or Reason.BUDGET)
-        if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
-            # with the residual that the next update would have read
-            keeper.finish(wanted=reason is not Reason.DIVERGED)
-        if coupling:
-            state.drifts.append(coupling.refresh(state.blocks()))
-        if reason is not Reason.BUDGET:
-            break
-    state.times.loop = loop
-    return reason, guard.relaxation if guard else 1.0
-
-
-def _guard(state: State, step: Step) -> Guard | None:
-    """The guard of step and monitor, where the update is the proximal one."""
-    job, counters, past = state.job, state.counters, state.job.past
-    if job.plan.proximal is None or job.config.update.minibatch is not None:
-        return None
-    end = job.config.denoiser.continuation * len(job.plan.problem.grid)
-
-    def begun() -> bool:
-        return past.updates + counters.updates() >= end
-
-    def give_up() -> None:
-        counters.raise_stop(Reason.DIVERGED)
-
-    blocks = len(job.own)
-    return Guard(step, state.monitor, blocks=blocks, begun=begun, give_up=give_up)
-
-
-def _agreed(state: State, mine: Reason) -> Reason:
-    """Why all ranks stopped, which is that x diverged where any of it is not finite. Collective."""
-    if not state.finite():
-        mine = Reason.DIVERGED
-    return Reason(max(state.job.team.comm.allgather(int(mine))))
-
-
-def _stop(
-    job: Job, counters: AnyCounters, signalled: Callable[[], bool], done: int
-) -> AsyncStop | SyncStop:
-    """What stops this rank; its budget is told later."""
-    seconds = job.seconds
-    if job.config.update.method == "sync":
-        return SyncStop(
-            job.team.comm, counters, updates=0, seconds=seconds, signalled=signalled, done=done
-        )
-    return AsyncStop(
-        counters,
-        updates=0,
-        most=_most(job),
-        seconds=seconds,
-        signalled=signalled,
-        done=done,
-    )
-
-
-def _most(job: Job) -> int:
-    """How much of the budget this rank claims at once.
-
-    What a slow rank has claimed of it nobody steals: one update at a time, but not over a network.
-    """
-    return 1 if job.team.node and not job.placement.far else max(CLAIM, len(job.own))
 
 
 def _close_history(state: State, reason: Reason) -> None:

@@ -1,0 +1,133 @@
+"""The algorithm that was asked for, run on this rank until something ends it on all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from asyncred.history import Reason
+from asyncred.red.async_red import async_red
+from asyncred.red.guard import Guard
+from asyncred.red.operator import RedOperator
+from asyncred.red.serial_red import bc_red, gm_red
+from asyncred.red.stepsize import Step
+from asyncred.red.sync_red import sync_red
+from asyncred.runtime.budget import CLAIM
+from asyncred.runtime.job import Job
+from asyncred.runtime.keeper import Best, LookingStop
+from asyncred.runtime.state import State, keeper_of
+from asyncred.runtime.steps import choices, choose_step
+from asyncred.runtime.stopping import AsyncStop, SyncStop
+
+if TYPE_CHECKING:
+    from asyncred.runtime.windows import AnyCounters
+
+ALGORITHMS: Mapping[str, Callable[..., None]] = {
+    "async": async_red,
+    "sync": sync_red,
+    "bc": bc_red,
+    "gm": gm_red,
+}
+
+
+def legs(budget: int, refresh: float, blocks: int, *, coupled: bool) -> list[int]:
+    """Updates after which A x - y is computed anew, every so many epochs; the budget last."""
+    if not coupled or refresh == 0:
+        return [budget]
+    every = max(1, round(refresh * blocks))
+    return [*range(every, budget, every), budget]
+
+
+def iterate(
+    state: State, G: RedOperator, best: Best, signalled: Callable[[], bool]
+) -> tuple[Reason, float]:
+    """Run the algorithm on this rank; why all ranks stopped, and the relaxation. Collective."""
+    job, monitor = state.job, state.monitor
+    config, coupling = job.config, job.term.coupling
+    keeper, step = keeper_of(state), choose_step(job, state.updates)
+    guard = _guard(state, step)
+    at_once = len(G.grid) if config.update.method == "gm" else 1  # updates between two questions
+    job.team.comm.Barrier()  # all clocks start together
+    stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
+    asked = LookingStop(stop, [best.look, *([keeper.look] if keeper else [])])
+    state.times.reset()
+    monitor.begin()
+    loop, reason = 0.0, Reason.BUDGET
+    coupled = coupling is not None
+    everything = legs(job.plan.budget, config.update.refresh, len(G.grid), coupled=coupled)
+    for leg in [leg for leg in everything if leg > job.past.updates]:
+        stop.until(-(-leg // at_once))
+        order, minibatch = choices(job, state.claims, sum(monitor.counts.values()))
+        start = time.perf_counter()
+        ALGORITHMS[config.update.method](
+            G,
+            state.x,
+            order=order,
+            minibatch=minibatch,
+            step=guard or step,
+            stop=asked,
+            monitor=guard or monitor,
+        )
+        loop += time.perf_counter() - start
+        reason = _agreed(state, stop.reason or Reason.BUDGET)
+        if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
+            # with the residual that the next update would have read
+            keeper.finish(wanted=reason is not Reason.DIVERGED)
+        if coupling:
+            state.drifts.append(coupling.refresh(state.blocks()))
+        if reason is not Reason.BUDGET:
+            break
+    state.times.loop = loop
+    return reason, guard.relaxation if guard else 1.0
+
+
+def _guard(state: State, step: Step) -> Guard | None:
+    """The guard of step and monitor, where the update is the proximal one."""
+    job, counters, past = state.job, state.counters, state.job.past
+    if job.plan.proximal is None or job.config.update.minibatch is not None:
+        return None
+    end = job.config.denoiser.continuation * len(job.plan.problem.grid)
+
+    def begun() -> bool:
+        return past.updates + counters.updates() >= end
+
+    def give_up() -> None:
+        counters.raise_stop(Reason.DIVERGED)
+
+    blocks = len(job.own)
+    return Guard(step, state.monitor, blocks=blocks, begun=begun, give_up=give_up)
+
+
+def _agreed(state: State, mine: Reason) -> Reason:
+    """Why all ranks stopped, which is that x diverged where any of it is not finite. Collective."""
+    if not state.finite():
+        mine = Reason.DIVERGED
+    return Reason(max(state.job.team.comm.allgather(int(mine))))
+
+
+def _stop(
+    job: Job, counters: AnyCounters, signalled: Callable[[], bool], done: int
+) -> AsyncStop | SyncStop:
+    """What stops this rank; its budget is told later."""
+    seconds = job.seconds
+    if job.config.update.method == "sync":
+        return SyncStop(
+            job.team.comm, counters, updates=0, seconds=seconds, signalled=signalled, done=done
+        )
+    return AsyncStop(
+        counters,
+        updates=0,
+        most=_most(job),
+        seconds=seconds,
+        signalled=signalled,
+        done=done,
+    )
+
+
+def _most(job: Job) -> int:
+    """How much of the budget this rank claims at once.
+
+    What a slow rank has claimed of it nobody steals: one update at a time, but not over a network.
+    """
+    return 1 if job.team.node and not job.placement.far else max(CLAIM, len(job.own))
