@@ -161,13 +161,18 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
-    from asyncred.commands.models import describe_model, list_models
+    from asyncred.commands.models import derive_potential, describe_model, list_models
+    from asyncred.denoisers.shipped import find_model
 
     def models() -> str:
+        if options.name and options.potential:
+            N = find_model(options.name, sigma=options.sigma)
+            return derive_potential(N, options.potential, overwrite=options.overwrite)
         if options.name:
             return describe_model(options.name, sigma=options.sigma)
-        if options.sigma is not None:
-            raise ValueError("--sigma is for one denoiser, expected NAME|FILE")
+        for flag in ("sigma", "potential"):
+            if getattr(options, flag) is not None:
+                raise ValueError(f"--{flag} is for one denoiser, expected NAME|FILE")
         return list_models()
 
     return locally(models)

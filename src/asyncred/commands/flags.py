@@ -173,6 +173,13 @@ def _add_models(commands: Commands) -> argparse.ArgumentParser:
     )
     models.add_argument("name", nargs="?", metavar="NAME|FILE")
     models.add_argument("--sigma", type=typed(noise_level), help=RUN_FLAGS["sigma"])
+    models.add_argument(
+        "--potential",
+        metavar="D.onnx",
+        type=Path,
+        help="write x - grad g(x), g(x) = |x - N(x)|^2 / 2, of this network N, with g beside it",
+    )
+    models.add_argument("--overwrite", action="store_true", help="replace an earlier D.onnx")
     return models
 
 
