@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.shipped import model_path
 from asyncred.files.problem import BlockRandomData, read_problem
 from asyncred.files.result import Result

@@ -25,8 +25,9 @@ import images
 from asyncred.commands.simulate.cs import simulate_demo
 from asyncred.denoisers.appraise import gflop_per_pixel
 from asyncred.denoisers.bound import certified_bound
+from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.jacobian import DenoiserJacobian
-from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser
 from asyncred.files.problem import read_problem
 from asyncred.red.operator import RedOperator
 from asyncred.red.sampling import EpochOrder, FullBatch

@@ -1,6 +1,7 @@
 """The commands that need no MPI: exit codes, one line for wrong input, nothing overwritten."""
 
 import numpy as np
+import onnx
 import pytest
 
 import h5py
@@ -129,6 +130,36 @@ def test_models(tmp_path, ok):
     out = ok("models", smoothing(tmp_path / "own.onnx", noise=True))
     assert "returns the noise; range 0 to 1; sigma unknown" in out and ": exact" in out
     assert "expansive there" not in out
+
+
+def test_models_with_a_potential(tmp_path, ok, refused):
+    network, D = smoothing(tmp_path / "N.onnx", centre=0.5), tmp_path / "D.onnx"
+    assert "potential: none in the file" in ok("models", network)
+    out = ok("models", network, "--potential", D)
+    assert out == (
+        f"wrote {D}: x - grad g(x), g(x) = |x - N(x)|^2 / 2, N in {network}, and g of each pixel\n"
+    )
+    out = ok("models", D)
+    assert "returns the image" in out and "halo 4 pixels" in out and ": exact" in out
+    assert "potential g: its Hessian, I - J_D, has eigenvalues from " in out
+    assert " at 9 points (derivative of the graph)" in out and "NOT the gradient" not in out
+    assert "D.onnx: exists; --overwrite replaces it" in refused("models", network, "--potential", D)
+    before = D.read_bytes()
+    ok("models", network, "--potential", D, "--overwrite")
+    assert D.read_bytes() == before
+    line = refused("models", "fast-s5-int8", "--potential", D, "--overwrite")
+    assert "fast-s5-int8.onnx: no potential can be written: node QuantizeLinear " in line
+    assert D.read_bytes() == before and [*tmp_path.glob(".*")] == []
+    assert "--potential is for one denoiser" in refused("models", "--potential", D)
+
+
+def test_models_with_a_wrong_potential(tmp_path, ok):
+    network, D = smoothing(tmp_path / "N.onnx", centre=0.5), tmp_path / "D.onnx"
+    ok("models", network, "--potential", D)
+    graph = onnx.load(D)
+    graph.graph.node[-1].input[0] = "D.t0"  # R / 2 for R^2 / 2
+    onnx.save(graph, D)
+    assert ": NOT the gradient step of g" in ok("models", D)
 
 
 def test_models_with_a_stated_bound(tmp_path, ok):

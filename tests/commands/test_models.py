@@ -9,7 +9,8 @@ import onnxruntime as ort
 import pytest
 
 from asyncred.denoisers.bound import convolution_norm
-from asyncred.denoisers.onnx import EXACT, OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import EXACT, OnnxDenoiser
 from asyncred.denoisers.receptive import ReceptiveField, receptive_field
 from asyncred.grid import BlockGrid
 

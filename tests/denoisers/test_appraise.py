@@ -5,8 +5,8 @@ import pytest
 from onnx.helper import make_node
 
 from asyncred.denoisers.appraise import gflop_per_pixel, photograph_quality, worst_norm
+from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.jacobian import EXACT, SECANTS
-from asyncred.denoisers.onnx import inspect_denoiser
 from asyncred.denoisers.shipped import find_model
 from networks import BINOMIAL, conditional, save, smoothing, u_net
 

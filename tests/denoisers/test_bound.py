@@ -6,8 +6,9 @@ import pytest
 from onnx.helper import make_node
 
 from asyncred.denoisers.bound import certified_bound, convolution_norm, layer_bound, stated_bound
+from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.jacobian import jacobian_norm
-from asyncred.denoisers.onnx import DenoiserModel, inspect_denoiser
+from asyncred.denoisers.onnx import DenoiserModel
 from asyncred.denoisers.receptive import ReceptiveField
 from asyncred.denoisers.shipped import find_model
 from networks import BINOMIAL, conditional, save, smoothing, u_net

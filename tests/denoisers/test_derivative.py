@@ -8,6 +8,7 @@ from onnx.helper import make_node
 from onnx.reference import ReferenceEvaluator
 
 from asyncred.denoisers.derivative import DifferentiableNetwork, NoDerivativeError
+from asyncred.denoisers.derivative.graph import Graph
 from asyncred.denoisers.derivative.rules import RULES
 from asyncred.denoisers.onnx import open_session
 from networks import save
@@ -296,6 +297,42 @@ def test_products(name, tmp_path):
     assert back.shape == x.shape
     difference = abs(np.vdot(found, v) - np.vdot(u, back))
     assert difference <= 2e-6 * np.linalg.norm(found) * np.linalg.norm(v)
+
+
+ONE_SIZE = "for images of any size"
+# fmt: off
+REFUSED = frozenset([
+    "AveragePool", "Flatten", "Gather", "GlobalAveragePool", "MaxPool", "Reshape", "Resize",
+    "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+])
+# fmt: on
+"""Operators whose adjoint is written for one size of the image only."""
+
+
+@pytest.mark.parametrize("name", [name for name, (opset, _) in ALL.items() if opset >= 13])
+def test_adjoint_as_nodes_of_the_network(name, tmp_path):
+    """The same nodes give at any point what the derivative at that point gives."""
+    opset, nodes = ALL[name]
+    graph = model(tmp_path, nodes, opset)
+    network, added = DifferentiableNetwork(graph, threads=1), Graph("D.")
+    try:
+        adjoint = network.write_adjoint(added, "v", {"x": apart(*SHAPE)})
+    except NoDerivativeError as error:
+        assert ONE_SIZE in str(error)
+        assert REFUSED & {node.op_type for node in nodes} or "edge" in name or "reflect" in name
+        return
+    graph.graph.node.extend(added.nodes)
+    graph.graph.initializer.extend(added.constants)
+    graph.graph.input.append(helper.make_tensor_value_info("v", 1, None))
+    graph.graph.output[0].name = adjoint
+    session = open_session(graph.SerializeToString(), 1)
+    for seed in (5, 6):
+        x = np.random.default_rng(seed).permuted(apart(*SHAPE), axis=3)
+        J = derivative(model(tmp_path, nodes, opset), x)
+        v = normal(*J.apply(x).shape, seed=seed)
+        expected = J.adjoint(v)
+        (found,) = session.run(None, {"x": x, "v": v})
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_every_rule_has_a_case():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx.helper import make_node
 
+from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.jacobian import (
     EXACT,
     SECANTS,
@@ -11,7 +12,7 @@ from asyncred.denoisers.jacobian import (
     jacobian_norm,
     krylov_norm,
 )
-from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser
 from asyncred.denoisers.receptive import ReceptiveField
 from asyncred.denoisers.shipped import find_model
 from asyncred.files.pictures import load_image

@@ -7,7 +7,8 @@ import onnx
 import pytest
 from onnx.helper import make_node
 
-from asyncred.denoisers.onnx import EXACT, OnnxDenoiser, inspect_denoiser, tiling_error
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import EXACT, OnnxDenoiser, tiling_error
 from asyncred.denoisers.shipped import model_names, model_path
 from asyncred.grid import BlockGrid
 from networks import conditional, constant, random_weights, save, smoothing, u_net

@@ -7,7 +7,8 @@ import onnxruntime as ort
 import pytest
 
 from asyncred.commands.simulate.cs import simulate_demo
-from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser, open_session
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser, open_session
 from asyncred.denoisers.provider import CPU, EXECUTION, Provider, choose_provider
 from asyncred.files.result import read_result
 from asyncred.runtime.config import RunConfig

@@ -47,6 +47,9 @@ WEIGHTS = {
     "rows": np.array([2]),
     "first": np.array([0]),
     "second": np.array([1]),
+    "ones": np.array([1, 1]),
+    "ends": np.array([-1, -1]),
+    "sides": np.array([2, 3]),
 }
 
 
@@ -118,6 +121,12 @@ BOUNDED = {
     "channels summed": (chain(conv("spread"), ("ReduceSum", ["channels"], {})), 1, 1),
     "norm of channels": (chain(conv("spread"), ("ReduceL2", [], {"axes": [-3]})), 1, 1),
     "one channel": (chain(conv("spread"), ("Slice", ["first", "second", "channels"], {})), 1, 1),
+    "borders cut": (
+        chain(("Pad", ["pad1"], {}), ("Slice", ["ones", "ends", "sides"], {}), conv()),
+        1,
+        1,
+    ),
+    "channels in another order": (chain(conv("spread"), ("Gather", ["first"], {"axis": 1})), 1, 1),
     "cells and back": (chain(("Conv", ["cells"], {}), ("ConvTranspose", ["back"], {})), 1, 1),
 }
 BOUNDED["residual"] = (

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from asyncred.denoisers.appraise import gflop_per_pixel
-from asyncred.denoisers.onnx import EXACT, OnnxDenoiser, inspect_denoiser, tiling_error
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import EXACT, OnnxDenoiser, tiling_error
 from asyncred.denoisers.shipped import model_names, model_path
 from asyncred.runtime.config.load import tomllib
 

@@ -6,7 +6,8 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.operators import BlockRandom
 from asyncred.operators.block_random import draw_matrix

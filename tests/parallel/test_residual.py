@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.operators import Coupled, LocalResidual
 from asyncred.red.async_red import async_red

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.shipped import model_path
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import BlockRandom, Convolution

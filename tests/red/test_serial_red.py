@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.files.pictures import load_image
 from asyncred.grid import BlockGrid, BlockWindows, region_shape
 from asyncred.metrics import seam_ratio, snr

@@ -163,11 +163,16 @@ def _merge(options: argparse.Namespace, comm: Comm) -> int:
 
 
 def _models(options: argparse.Namespace, comm: Comm) -> int:
-    from asyncred.commands.models import describe_model, list_models
+    from asyncred.commands.models import derive_potential, describe_model, list_models
 
     def models() -> str:
+        if options.name and options.potential:
+            N = _model(options.name, options)
+            return derive_potential(N, options.potential, overwrite=options.overwrite)
         if options.name:
             return describe_model(_model(options.name, options))
+        if options.potential:
+            raise ValueError("--potential is for one denoiser, expected NAME|FILE")
         for key in OF_THE_DENOISER:
             if getattr(options, key) != DECLARED[key].default:
                 raise ValueError(f"--{DECLARED[key].name} is for one denoiser, expected NAME|FILE")

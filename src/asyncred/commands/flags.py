@@ -180,6 +180,13 @@ def _add_models(commands: Commands) -> Parser:
     )
     for key in OF_THE_DENOISER:
         add_flag(models, DECLARED[key], checked=True)
+    models.add_argument(
+        "--potential",
+        metavar="D.onnx",
+        type=Path,
+        help="write x - grad g(x), g(x) = |x - N(x)|^2 / 2, of this network N, with g beside it",
+    )
+    models.add_argument("--overwrite", action="store_true", help="replace an earlier D.onnx")
     return models
 
 

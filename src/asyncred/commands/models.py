@@ -1,14 +1,27 @@
-"""``asyncred models``: the shipped denoisers; what an ONNX file is."""
+"""``asyncred models``: the shipped denoisers; what an ONNX file is; its gradient step."""
 
 from __future__ import annotations
 
-from asyncred.denoisers.appraise import gflop_per_pixel, photograph_quality, worst_norm
+from pathlib import Path
+
+from asyncred.denoisers.appraise import (
+    gflop_per_pixel,
+    photograph_quality,
+    worst_hessian,
+    worst_norm,
+)
 from asyncred.denoisers.bound import layer_bound, stated_bound
+from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
+from asyncred.denoisers.potential import write_potential
 from asyncred.denoisers.shipped import find_model, model_names
+from asyncred.files.whole import check_writable, written_whole
 
 ROUNDING = 1e-3
 """By which a norm may pass a bound without contradicting it."""
+
+GRADIENT = 1e-2
+"""By which a change of the potential, or J_D, may differ from what its gradient step has."""
 
 
 def list_models() -> str:
@@ -36,8 +49,26 @@ def describe_model(model: DenoiserModel) -> str:
             f"{quality.before:.2f} dB, denoised {quality.after:.2f} dB",
             f"norm of the Jacobian: up to {norm.value:.4g} at {norm.points} points, from below "
             f"({norm.method})" + ("; expansive there" if norm.value > 1 + ROUNDING else ""),
+            *_potential(model),
             _bound(model, norm.value),
         ]
+    )
+
+
+def derive_potential(N: DenoiserModel, path: Path, *, overwrite: bool) -> str:
+    """Write the gradient step of an ordinary denoiser, with its potential; what was written.
+
+    The file appears whole or not at all. Raises ValueError where that step is no denoiser, too.
+    """
+    check_writable(path, overwrite=overwrite)
+    with written_whole(path) as temporary:
+        write_potential(N, temporary, name=path.stem)
+        try:
+            inspect_denoiser(temporary, sigma=N.sigma if N.conditional else None)
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(temporary), str(path))) from None
+    return (
+        f"wrote {path}: x - grad g(x), g(x) = |x - N(x)|^2 / 2, N in {N.path}, and g of each pixel"
     )
 
 
@@ -50,6 +81,20 @@ def level(model: DenoiserModel) -> str:
         return f"{level}, an input" if model.conditional else level
     low, high = model.sigma_range
     return f"{level}, an input, {255 * low:.4g} to {255 * high:.4g}"
+
+
+def _potential(model: DenoiserModel) -> list[str]:
+    """What the potential of D is, in words."""
+    if not model.has_potential:
+        return ["potential: none in the file"]
+    found = worst_hessian(model)
+    wrong = max(found.error, found.asymmetry) > GRADIENT
+    return [
+        f"potential g: its Hessian, I - J_D, has eigenvalues from {found.low:.4g} to "
+        f"{found.high:.4g} at {found.points} points ({found.method})",
+        f"D(x) differs from x - grad g(x) by {found.error:.1e} of grad g(x); J_D is symmetric "
+        f"to {found.asymmetry:.1e}" + (": NOT the gradient step of g" if wrong else ""),
+    ]
 
 
 def _size(model: DenoiserModel) -> str:

@@ -1,16 +1,26 @@
-"""What a denoiser is worth: its cost, what it leaves of noise, how far it is from nonexpansive."""
+"""What a denoiser is worth: its cost, what it leaves of noise, how far it is from nonexpansive.
+
+Of one with a potential also: how far it is from the gradient step of that, and how curved that is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
 from asyncred.denoisers.derivative import Tape
-from asyncred.denoisers.jacobian import EXACT, SECANTS, DenoiserJacobian
+from asyncred.denoisers.jacobian import (
+    EXACT,
+    SECANTS,
+    DenoiserJacobian,
+    LocalHessian,
+    LocalNorm,
+)
 from asyncred.denoisers.metadata import DEFAULT_SIGMA
-from asyncred.denoisers.onnx import Array, DenoiserModel, OnnxDenoiser
+from asyncred.denoisers.onnx import Array, Denoiser, DenoiserModel, OnnxDenoiser
 from asyncred.denoisers.shipped import photograph
 from asyncred.metrics import psnr
 
@@ -23,6 +33,9 @@ STEPS = 12
 
 NOISE = (0, 1, 3)
 """Of those crops, in units of sigma."""
+
+PROBE = 0.01
+"""Of x - D(x), the change of x by which a potential is compared with its gradient."""
 
 KERNELS = {"Conv": 1, "ConvTranspose": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}
 """Which input of a node is its kernel."""
@@ -42,6 +55,20 @@ class WorstNorm:
     """The largest ||J_D(x)||_2 found, each from below, and how."""
 
     value: float
+    points: int
+    method: str
+
+
+@dataclass(frozen=True)
+class WorstHessian:
+    """Of a potential g: the extreme eigenvalues of I - J_D found, and what speaks against g."""
+
+    low: float
+    high: float
+    asymmetry: float
+    """The largest of J_D, ``LocalHessian`` says how it is measured."""
+    error: float
+    """The largest relative difference of a change of g and what x - D(x) says of it."""
     points: int
     method: str
 
@@ -74,15 +101,50 @@ def worst_norm(
     model: DenoiserModel, *, threads: int = 1, steps: int = STEPS, seed: int = 0
 ) -> WorstNorm:
     """||J_D||_2 at crops of the shipped photograph, clean, with noise and with three times that."""
-    J, x = DenoiserJacobian(model, threads=threads), photograph()
-    rng = np.random.default_rng(seed)
-    found = [
-        J.norm(_noisy(x[i : i + SIDE, j : j + SIDE], k * _sigma(model), rng), steps=steps)
+    J = DenoiserJacobian(model, threads=threads)
+    found = [J.norm(x, steps=steps) for x in _points(model, seed)]
+    return WorstNorm(max(norm.value for norm in found), len(found), _method(found))
+
+
+def worst_hessian(
+    model: DenoiserModel, *, threads: int = 1, steps: int = STEPS, seed: int = 0
+) -> WorstHessian:
+    """The Hessian of the potential of D at the same points. D must have one."""
+    J, D = DenoiserJacobian(model, threads=threads), OnnxDenoiser(model, threads=threads)
+    points = _points(model, seed)
+    found = [J.hessian(x, steps=steps) for x in points]
+    return WorstHessian(
+        min(hessian.low for hessian in found),
+        max(hessian.high for hessian in found),
+        max(hessian.asymmetry for hessian in found),
+        max(gradient_error(D, x) for x in points),
+        len(found),
+        _method(found),
+    )
+
+
+def gradient_error(D: Denoiser, x: Array) -> float:
+    """|g(x + e) - g(x - e) - 2 <x - D(x), e>| / |2 <x - D(x), e>| for a small e along x - D(x)."""
+    step = x - D(x)
+    ahead, behind = x + PROBE * step, x - PROBE * step
+    expected = float(np.vdot(step.astype(np.float64), ahead - behind))
+    g = [float(D.with_potential(z)[1].sum(dtype=np.float64)) for z in (ahead, behind)]
+    return abs(g[0] - g[1] - expected) / expected if expected else 0.0
+
+
+def _points(model: DenoiserModel, seed: int) -> list[Array]:
+    """Crops of the shipped photograph, each as it is and with noise, of sides fit for D."""
+    side = -(-SIDE // model.field.align) * model.field.align
+    x, rng = photograph(), np.random.default_rng(seed)
+    return [
+        _noisy(x[i : i + side, j : j + side], k * _sigma(model), rng)
         for i, j in CORNERS
         for k in NOISE
     ]
-    method = EXACT if all(norm.method == EXACT for norm in found) else SECANTS
-    return WorstNorm(max(norm.value for norm in found), len(found), method)
+
+
+def _method(found: Sequence[LocalNorm | LocalHessian]) -> str:
+    return EXACT if all(one.method == EXACT for one in found) else SECANTS
 
 
 def _sigma(model: DenoiserModel) -> float:

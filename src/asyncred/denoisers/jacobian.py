@@ -1,6 +1,7 @@
-"""||J_D(x)||_2, the largest singular value of the Jacobian of a denoiser at x.
+"""||J_D(x)||_2, the largest singular value of the Jacobian of a denoiser at x; its eigenvalues.
 
-It is at most 1 at every x if D is nonexpansive, which Async-RED asks for.
+The norm is at most 1 at every x if D is nonexpansive, which Async-RED asks for. A D with a
+potential g has a symmetric Jacobian, and I - J_D(x) is the Hessian of g.
 
 Notation: J is J_D(x) for D as it is used (image or noise, value range, filled up to its stride):
 with J_R that of the network, J = C J_R F or, of a network that returns the noise, J = I - C J_R F,
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx
@@ -26,6 +28,7 @@ STEP = 1e-4
 """Root mean square of the change of x in a finite difference, in [0, 1]."""
 
 Product = Callable[[Array], Array]
+Rows = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,20 @@ class LocalNorm:
     """A lower bound of ||J_D(x)||_2 and how it was found."""
 
     value: float
+    method: str
+    """``EXACT`` or ``SECANTS``."""
+
+
+@dataclass(frozen=True)
+class LocalHessian:
+    """Of I - J_D(x), where J_D(x) is symmetric, and how it was found."""
+
+    low: float
+    """An upper bound of the smallest eigenvalue."""
+    high: float
+    """A lower bound of the largest eigenvalue."""
+    asymmetry: float
+    """|S - S^T| / |S| for S = Q^T J Q, the columns of Q orthonormal: 0 if J is symmetric."""
     method: str
     """``EXACT`` or ``SECANTS``."""
 
@@ -84,6 +101,26 @@ class DenoiserJacobian:
             return LocalNorm(float(np.linalg.norm(self._secant(x, best))), SECANTS)
         return LocalNorm(krylov_norm(J, adjoint, u, steps)[0], EXACT)
 
+    def hessian(self, x: Array, *, steps: int = 20, seed: int = 0) -> LocalHessian:
+        """The extreme eigenvalues of I - J_D(x) on a Krylov space of J, of a D with a potential.
+
+        That is Lanczos' method (1950) for a symmetric matrix. Without exact products J u is a
+        secant, as for the norm, and the asymmetry that of the secants.
+        """
+        u = np.random.default_rng(seed).standard_normal(x.shape, dtype=np.float32)
+        method = EXACT
+        try:
+            J = self.products(x)[0]
+        except NoDerivativeError as error:
+            self.why, method = str(error), SECANTS
+            J = partial(self._secant, x)
+        basis, images = _krylov(J, lambda v: v, u, steps)
+        S = basis @ images.T
+        size = float(np.linalg.norm(S))
+        values = 1 - np.linalg.eigvalsh((S + S.T) / 2)
+        asymmetry = float(np.linalg.norm(S - S.T)) / size if size else 0.0
+        return LocalHessian(float(values.min()), float(values.max()), asymmetry, method)
+
     def _forward(self, J_R: Derivative, u: Array) -> Array:
         """C J_R F u."""
         filled = fill(u, self._D.align)
@@ -118,6 +155,15 @@ def krylov_norm(J: Product, back: Product, u: Array, steps: int) -> tuple[float,
 
     ``steps`` products with J and one less with ``back``; the basis is orthogonalized in full.
     """
+    basis, images = _krylov(J, back, u, steps)
+    if not len(basis):
+        return 0.0, u
+    _, values, c = np.linalg.svd(images.T, full_matrices=False)
+    return float(values[0]), (c[0] @ basis).reshape(u.shape).astype(np.float32)
+
+
+def _krylov(J: Product, back: Product, u: Array, steps: int) -> tuple[Rows, Rows]:
+    """An orthonormal basis of the span of u, B u, ..., and its images under J, one a row."""
     basis: list[NDArray[np.float64]] = []
     images: list[NDArray[np.float64]] = []
     new = u.astype(np.float64).ravel()
@@ -134,8 +180,4 @@ def krylov_norm(J: Product, back: Product, u: Array, steps: int) -> tuple[float,
         images.append(image.astype(np.float64).ravel())
         if len(basis) < steps:
             new = back(image).astype(np.float64).ravel()
-    if not basis:
-        return 0.0, u
-    _, values, c = np.linalg.svd(np.transpose(images), full_matrices=False)
-    best = np.transpose(basis) @ c[0]
-    return float(values[0]), best.reshape(u.shape).astype(np.float32)
+    return np.array(basis), np.array(images)

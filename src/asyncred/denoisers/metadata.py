@@ -17,6 +17,9 @@ from pathlib import Path
 
 import onnx
 
+CLEAN, POTENTIAL = "clean", "potential"
+"""The outputs of a network that has both; a network of one output may call that as it likes."""
+
 DEFAULT_SIGMA = 5 / 255
 """Noise level, in [0, 1], where neither the user nor the file says one."""
 
@@ -24,6 +27,18 @@ DEFAULT_SIGMA = 5 / 255
 def read_metadata(model: onnx.ModelProto) -> dict[str, str]:
     """Values by key."""
     return {item.key: item.value for item in model.metadata_props}
+
+
+def image_input(graph: onnx.GraphProto) -> str:
+    """The name of the input that is the image, the first; old files list their weights too."""
+    stored = {item.name for item in graph.initializer}
+    return str(next(value.name for value in graph.input if value.name not in stored))
+
+
+def image_output(graph: onnx.GraphProto) -> str:
+    """The name of the output that is the image, or the noise: ``clean`` where there are several."""
+    names = [str(value.name) for value in graph.output]
+    return CLEAN if CLEAN in names else names[0]
 
 
 def stated_numbers(

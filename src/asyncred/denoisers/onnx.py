@@ -4,37 +4,31 @@ The network takes float32 [n, 1, h, w] and returns either the clean image or the
 same shape; h and w are free. A conditional one takes the noise level too, as a second input
 ``sigma``. Its halo is the radius of its receptive field, so that block i of ``D(window)`` equals
 block i of ``D(x)`` to rounding.
+
+A network with the outputs ``clean`` and ``potential`` says that D(x) = x - grad g(x), where g(x) is
+the sum of its second output over the pixels (``denoisers.potential`` writes such networks).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from asyncred.denoisers.metadata import DEFAULT_SIGMA, read_levels, read_metadata, stated_numbers
+from asyncred.denoisers.metadata import CLEAN, POTENTIAL
 from asyncred.denoisers.provider import CPU, Provider
-from asyncred.denoisers.receptive import (
-    ReceptiveField,
-    UnboundedReceptiveFieldError,
-    receptive_field,
-)
+from asyncred.denoisers.receptive import ReceptiveField
 from asyncred.grid import BlockGrid
 
 Array = NDArray[np.float32]
 
 EXACT = 1e-5
 """A tiled denoiser is exact where it differs from the whole by no more than this, in [0, 1]."""
-
-NOISE_LEFT = 0.99
-"""A denoiser leaves less than this share of the noise of a picture; the identity leaves it all."""
 
 
 class Denoiser(Protocol):
@@ -45,6 +39,14 @@ class Denoiser(Protocol):
 
     def __call__(self, x: Array) -> Array:
         """D(x)."""
+        ...
+
+    def with_potential(self, x: Array) -> tuple[Array, Array]:
+        """D(x) and the share of each pixel in g(x), where D = x - grad g; both [h, w].
+
+        The shares of the pixels of a block, with the halo around it, are those in the whole image:
+        over all blocks they sum to g(x). Raises ValueError where D has no potential.
+        """
         ...
 
 
@@ -70,6 +72,8 @@ class DenoiserModel:
     """Whether the network takes the noise level as an input."""
     sigma_range: tuple[float, float] | None = None
     """Noise levels that a conditional network was made for, where the file says so."""
+    has_potential: bool = False
+    """Whether the network returns the potential of D too."""
 
     @property
     def level(self) -> float | None:
@@ -87,7 +91,7 @@ class OnnxDenoiser:
     ``threads`` is the number of threads of the session. Raises ValueError where ``provider`` does
     not start. Sides that are no multiple of the total
     stride of the network are filled up to one by repeating the last row and column; the answer is
-    cut to the shape of x.
+    cut to the shape of x. (So D is the gradient step of its potential exactly where they are one.)
     """
 
     def __init__(self, model: DenoiserModel, *, threads: int, provider: Provider = CPU) -> None:
@@ -95,13 +99,28 @@ class OnnxDenoiser:
         self._model = model
         self._session = open_session(model.path, threads, provider)
         self._inputs = self._session.get_inputs()
+        outputs = [value.name for value in self._session.get_outputs()]
+        self._outputs = [CLEAN, POTENTIAL] if model.has_potential else outputs[:1]
         self._scale = np.float32(model.high - model.low)
         self._low = np.float32(model.low)
         self._unit = model.low == 0 and model.high == 1
 
     def __call__(self, x: Array) -> Array:
         """D(x), float32 [h, w]."""
-        out = self._network(x)
+        return self._clean(x, self._network(x, self._outputs[:1])[0])
+
+    def with_potential(self, x: Array) -> tuple[Array, Array]:
+        """D(x) and each pixel's share of its potential. Raises ValueError where it has none.
+
+        In the network's own values, s x + low, the potential is s^2 times as large.
+        """
+        if not self._model.has_potential:
+            raise ValueError(f"{self._model.path}: has no potential")
+        out, potential = self._network(x, self._outputs)
+        return self._clean(x, out), potential if self._unit else potential / self._scale**2
+
+    def _clean(self, x: Array, out: Array) -> Array:
+        """D(x) from what the network returned."""
         if self._model.output == "noise":
             return np.asarray(x - (out if self._unit else out / self._scale), np.float32)
         return out if self._unit else np.asarray((out - self._low) / self._scale, np.float32)
@@ -118,72 +137,20 @@ class OnnxDenoiser:
             feeds["sigma"] = np.full([1] * len(self._inputs[1].shape), sigma, np.float32)
         return feeds
 
-    def _network(self, x: Array) -> Array:
+    def _network(self, x: Array, outputs: list[str]) -> list[Array]:
+        """What the network returns for x, each cut to the shape of x."""
         try:
-            out: Array = self._session.run(None, self.feeds(x))[0][0, 0]
+            found = self._session.run(outputs, self.feeds(x))
         except Exception as error:  # ONNX Runtime raises classes of its own
             reason = str(error).strip().splitlines()[0][:200]
             raise ValueError(f"{self._model.path}: fails on {x.shape} pixels: {reason}") from error
-        return out[: x.shape[0], : x.shape[1]]
+        return [out[0, 0, : x.shape[0], : x.shape[1]] for out in found]
 
 
 def fill(x: Array, align: int) -> Array:
     """x with its last row and column repeated until ``align`` divides both sides."""
     rows, cols = (-side % align for side in x.shape)
     return np.pad(x, ((0, rows), (0, cols)), mode="edge") if rows or cols else x
-
-
-def inspect_denoiser(
-    path: Path,
-    *,
-    output: str = "auto",
-    value_range: tuple[float, float] | None = None,
-    halo: int | None = None,
-    sigma: float | None = None,
-) -> DenoiserModel:
-    """Read an ONNX file and find out, by its graph and by trying it, what it does.
-
-    ``output`` is ``image``, ``noise`` or ``auto``; ``value_range`` the network's values for 0 and
-    1; both default to what the file's metadata says, else to a trial and to (0, 1). ``halo``
-    stands in where the graph gives no bound. ``sigma`` is the noise level, in [0, 1], for a
-    conditional network; it defaults to that of the metadata, else to ``DEFAULT_SIGMA``.
-
-    Raises ValueError, naming the file and what was expected, where it is no denoiser.
-    """
-    graph, session = _open(path)
-    metadata = read_metadata(graph)
-    batch, conditional = _check_signature(path, session)
-    low, high = value_range or stated_numbers(path, metadata, "asyncred.range", 2) or (0.0, 1.0)
-    level, levels = read_levels(path, metadata, conditional, sigma)
-    field, known = _field(path, graph, halo)
-    if output == "auto":
-        output = _stated_output(path, metadata)
-    parameters = sum(int(np.prod(item.dims)) for item in graph.graph.initializer)
-    model = DenoiserModel(
-        path, output, low, high, field, batch, parameters, level, known, conditional, levels
-    )
-    model = replace(model, output=_try_out(model))
-    return model if halo is None else model.with_halo(halo)
-
-
-def _field(path: Path, graph: onnx.ModelProto, halo: int | None) -> tuple[ReceptiveField, bool]:
-    """The receptive field, by the graph (True) or else by ``halo``. Raises ValueError."""
-    try:
-        return receptive_field(graph), True
-    except UnboundedReceptiveFieldError as error:
-        if halo is None:
-            raise ValueError(
-                f"{path}: no bound on the receptive field ({error}); --halo N sets one, inexactly"
-            ) from None
-        return ReceptiveField(halo, 1), False
-
-
-def _stated_output(path: Path, metadata: Mapping[str, str]) -> str:
-    """What the file says that it returns, auto where it says nothing. Raises ValueError."""
-    output = metadata.get("asyncred.output", "auto")
-    if output not in ("auto", "image", "noise"):
-        raise ValueError(f"{path}: metadata asyncred.output is {output!r}, expected image or noise")
-    return output
 
 
 def halo_error(model: DenoiserModel) -> float:
@@ -225,70 +192,3 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = model if isinstance(model, bytes) else str(model)
     return provider.open(source, options, threads)
-
-
-def _open(path: Path) -> tuple[onnx.ModelProto, ort.InferenceSession]:
-    try:
-        return onnx.load(str(path)), open_session(path, 1)
-    except Exception as error:  # both libraries raise classes of their own
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ValueError(f"{path}: expected an ONNX model, cannot load it: {reason}") from None
-
-
-def _check_signature(path: Path, session: ort.InferenceSession) -> tuple[int, bool]:
-    """The batch size, 1 where it is free; whether sigma is an input. Raises ValueError."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    conditional = len(inputs) == 2 and inputs[1].name == "sigma"
-    expected = (
-        "expected one float32 input [n, 1, h, w] with free h and w, maybe a second named sigma, "
-        "and one output like the first"
-    )
-    if len(inputs) != 1 + conditional or len(outputs) != 1:
-        found = f"{len(inputs)} inputs and {len(outputs)} outputs"
-        raise ValueError(f"{path}: {found}; {expected}")
-    shape, kind = inputs[0].shape, inputs[0].type
-    fits = len(shape) == 4 and (shape[1] == 1 or not isinstance(shape[1], int))
-    free = len(shape) == 4 and not any(isinstance(side, int) for side in shape[2:])
-    if kind != "tensor(float)" or not fits or not free:
-        raise ValueError(f"{path}: input is {kind} {shape}; {expected}")
-    if conditional and (
-        inputs[1].type != "tensor(float)"
-        or any(isinstance(side, int) and side != 1 for side in inputs[1].shape)
-    ):
-        raise ValueError(
-            f"{path}: input sigma is {inputs[1].type} {inputs[1].shape}; expected float32, "
-            "each of its sides 1 or free"
-        )
-    return (shape[0] if isinstance(shape[0], int) else 1), conditional
-
-
-def _try_out(model: DenoiserModel) -> str:
-    """``image`` or ``noise``: which of both the network returns for a smooth, noisy picture.
-
-    A conditional one is tried at ``DEFAULT_SIGMA`` at least, where noise shows beside the picture.
-    """
-    if model.conditional and model.sigma:
-        high = model.sigma_range[1] if model.sigma_range else DEFAULT_SIGMA
-        model = replace(model, sigma=max(model.sigma, min(DEFAULT_SIGMA, high)))
-    side = -(-96 // model.field.align) * model.field.align
-    rows, cols = np.mgrid[:side, :side] / side
-    clean = (0.5 + 0.3 * np.sin(5 * rows) * np.cos(4 * cols)).astype(np.float32)
-    noise = np.random.default_rng(0).standard_normal(clean.shape, dtype=np.float32)
-    noise *= np.float32(model.sigma or 15 / 255)
-    errors = {}
-    for output in ("image", "noise"):
-        found = OnnxDenoiser(replace(model, output=output), threads=1)(clean + noise)
-        if found.shape != clean.shape:
-            raise ValueError(
-                f"{model.path}: expected an output of the input's shape, "
-                f"found {found.shape} for {clean.shape}"
-            )
-        errors[output] = float(np.linalg.norm(found - clean) / np.linalg.norm(noise))
-    best = min(errors, key=lambda key: errors[key]) if model.output == "auto" else model.output
-    if not errors[best] < NOISE_LEFT:
-        raise ValueError(
-            f"{model.path}: no denoiser: it leaves {errors[best]:.3g} times the noise of a test "
-            f"picture, expected less than {NOISE_LEFT} "
-            f"(is its range {model.low:g}..{model.high:g}?)"
-        )
-    return best

@@ -39,11 +39,11 @@ class ReceptiveField:
 _POINTWISE = frozenset([
     "Abs", "Add", "And", "BatchNormalization", "Cast", "Ceil", "Celu", "Clip", "Concat",
     "Constant", "ConstantOfShape", "Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Expand",
-    "Floor", "Gelu", "Greater", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Less",
-    "Log", "Max", "Mean", "Min", "Mish", "Mul", "Neg", "Not", "Or", "PRelu", "Pow",
-    "QuantizeLinear", "DequantizeLinear", "Reciprocal", "Relu", "Selu", "Sign", "Sigmoid",
-    "Softplus", "Softsign", "Split", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu",
-    "Where",
+    "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity",
+    "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Mean", "Min", "Mish", "Mul", "Neg", "Not",
+    "Or", "PRelu", "Pow", "QuantizeLinear", "DequantizeLinear", "Reciprocal", "Relu", "Selu",
+    "Sign", "Sigmoid", "Softplus", "Softsign", "Split", "Sqrt", "Sub", "Sum", "Swish", "Tanh",
+    "ThresholdedRelu", "Where",
 ])
 # fmt: on
 _SHAPES_ONLY = frozenset(["Shape", "Size"])
@@ -79,12 +79,13 @@ def receptive_field(model: onnx.ModelProto) -> ReceptiveField:
 def _conclude(
     graph: onnx.GraphProto, spans: dict[str, Spans], strides: list[Fraction]
 ) -> ReceptiveField:
-    output = graph.output[0].name
-    if output not in spans:
+    outputs = [value.name for value in graph.output]
+    if not spans.keys() >= {*outputs}:
         raise UnboundedReceptiveFieldError("the output does not depend on the input")
-    if any(span.a != 1 for span in spans[output]):
+    seen = [span for name in outputs for span in spans[name]]
+    if any(span.a != 1 for span in seen):
         raise UnboundedReceptiveFieldError("the output has not the resolution of the input")
-    halo = max(max(-span.low, span.high) for span in spans[output])
+    halo = max(max(-span.low, span.high) for span in seen)
     align = math.lcm(*(a.numerator for a in strides))
     return ReceptiveField(max(0, math.ceil(halo)), align)
 

@@ -13,6 +13,9 @@ from typing import Any
 
 import onnx
 
+ALL = 2**31 - 1
+"""The end of a Slice that goes to the end of every image, or more."""
+
 
 class UnboundedReceptiveFieldError(ValueError):
     """The graph has a node through which every pixel may depend on every other."""
@@ -179,15 +182,43 @@ def _space_to_depth(
 def _over_channels(
     node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: Spans
 ) -> Spans:
-    """A Reduce or Slice, pointwise as long as it leaves the image axes alone."""
-    place = 3 if node.op_type == "Slice" else 1
+    """A Reduce, pointwise as long as it leaves the image axes alone."""
     axes = attributes.get("axes")
-    if axes is None and len(node.input) > place:
-        axes = constants.get(node.input[place])
+    if axes is None and len(node.input) > 1:
+        axes = constants.get(node.input[1])
     if axes is None or any(int(axis) not in (1, -3) for axis in axes):
         raise unbounded(node, "works along another axis than the channels")
     if not attributes.get("keepdims", 1):
         raise unbounded(node, "drops an axis")
+    return spans
+
+
+def _slice(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: Spans
+) -> Spans:
+    """Any channels; of the image all but some rows and columns at its borders."""
+    given = [attributes.get(key) for key in ("starts", "ends", "axes", "steps")]
+    for k, name in enumerate(node.input[1:]):
+        given[k] = constants.get(name)
+    starts, ends, axes, steps = given
+    if starts is None or ends is None or axes is None:
+        raise unbounded(node, "works along another axis than the channels")
+    result = list(spans)
+    for k, axis in enumerate(int(axis) % 4 for axis in axes):
+        if axis == 1:
+            continue
+        start, end, step = int(starts[k]), int(ends[k]), 1 if steps is None else int(steps[k])
+        if axis == 0 or start < 0 or 0 <= end < ALL or step != 1:
+            raise unbounded(node, "works along another axis than the channels")
+        result[axis - 2] = result[axis - 2].window(1, start, start)
+    return result[0], result[1]
+
+
+def _gather(
+    node: onnx.NodeProto, attributes: dict[str, Any], constants: dict[str, Any], spans: Spans
+) -> Spans:
+    if attributes.get("axis", 0) not in (1, -3):
+        raise unbounded(node, "works along another axis than the channels")
     return spans
 
 
@@ -202,7 +233,8 @@ RULES: dict[str, Callable[[onnx.NodeProto, dict[str, Any], dict[str, Any], Spans
     "Upsample": _resize,
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,
-    "Slice": _over_channels,
+    "Gather": _gather,
+    "Slice": _slice,
     "ReduceL1": _over_channels,
     "ReduceL2": _over_channels,
     "ReduceMax": _over_channels,

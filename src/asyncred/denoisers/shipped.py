@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
-from asyncred.denoisers.onnx import DenoiserModel, inspect_denoiser
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import DenoiserModel
 from asyncred.errors import InputError, did_you_mean
 
 __all__ = ["find_model", "model_names", "model_path", "photograph", "photograph_path"]

@@ -24,7 +24,8 @@ EXTREME = 0.002
 class Ranged:
     """low + s D((x - low) / s), s = high - low: D on images whose black and white are low and high.
 
-    As nonexpansive as D itself. Noise of D's level is s times as strong here.
+    As nonexpansive as D itself. Noise of D's level is s times as strong here. Where D has the
+    potential g, this has s^2 g((x - low) / s).
     """
 
     def __init__(self, D: Denoiser, low: float, high: float) -> None:
@@ -35,11 +36,17 @@ class Ranged:
         """The clean image, float32 [h, w]."""
         return self._low + self._scale * self._D((x - self._low) / self._scale)
 
+    def with_potential(self, x: Image) -> tuple[Image, Image]:
+        """The clean image, and the share of each pixel in the potential."""
+        clean, potential = self._D.with_potential((x - self._low) / self._scale)
+        return self._low + self._scale * clean, self._scale**2 * potential
+
 
 class Parts:
     """D(Re x) + i D(Im x): D on the real and on the imaginary part, each for itself.
 
-    As nonexpansive as D itself.
+    As nonexpansive as D itself. Where D has the potential g, this has g(Re x) + g(Im x), whose
+    gradient in both parts, written as one complex number, is x - D(x).
     """
 
     def __init__(self, D: Denoiser) -> None:
@@ -52,6 +59,13 @@ class Parts:
         out.real = self._D(np.ascontiguousarray(x.real))
         out.imag = self._D(np.ascontiguousarray(x.imag))
         return out
+
+    def with_potential(self, x: Image) -> tuple[Image, Image]:
+        """The clean image, complex64, and the share of each pixel in the potential, float32."""
+        out = np.empty(x.shape, np.complex64)
+        out.real, of_real = self._D.with_potential(np.ascontiguousarray(x.real))
+        out.imag, of_imaginary = self._D.with_potential(np.ascontiguousarray(x.imag))
+        return out, of_real + of_imaginary
 
 
 def with_phases(u: Mapping[int, Image], P: Mapping[int, Image]) -> Mapping[int, Image]:

@@ -24,6 +24,13 @@ class TimedDenoiser:
         self._times.denoiser += time.perf_counter() - start
         return out
 
+    def with_potential(self, x: Array) -> tuple[Array, Array]:
+        """D(x), and the share of each pixel in its potential."""
+        start = time.perf_counter()
+        out = self._D.with_potential(x)
+        self._times.denoiser += time.perf_counter() - start
+        return out
+
 
 class TimedOperator:
     """An operator that adds the time of its gradients, and of its moves, to ``times.gradient``."""

@@ -14,7 +14,8 @@ import numpy as np
 
 from mpi4py import MPI
 
-from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.shipped import model_path
 from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.runtime.placement import place, spans_hosts

@@ -11,7 +11,8 @@ import numpy as np
 import onnxruntime as ort
 
 from asyncred.commands.doctor.findings import Finding, Part, alike, where
-from asyncred.denoisers.onnx import OnnxDenoiser, inspect_denoiser
+from asyncred.denoisers.inspection import inspect_denoiser
+from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.provider import CPU, Provider, find_provider
 from asyncred.denoisers.shipped import model_path
 from asyncred.operators.kernels import dense_gradient, dense_gradient_numpy, openmp

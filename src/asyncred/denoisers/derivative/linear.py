@@ -1,7 +1,8 @@
 """Linear maps between tensors, each with its adjoint, written as nodes of an ONNX graph.
 
 Notation: a map L takes t to L t (``apply``) and g to L^T g (``adjoint``), so that
-<L t, g> = <t, L^T g>. Shapes are fixed: ``before`` is that of t, ``after`` that of L t.
+<L t, g> = <t, L^T g>. ``before`` is the shape of t, ``after`` that of L t. ``Reshape``, ``Gather``
+and ``Separable`` write them down and hold for images of one size; the others hold for all sizes.
 """
 
 from __future__ import annotations
@@ -12,53 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-Array = NDArray[Any]
-Shape = tuple[int, ...]
-
-OPSET = 17
-IR_VERSION = 8
-
-
-class Graph:
-    """ONNX nodes, written one after another, float32 throughout; constants stand inside."""
-
-    def __init__(self) -> None:
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
-
-    def add(self, kind: str, *inputs: str | Array, **attributes: Any) -> str:
-        """Write a node; the name of its output."""
-        names = [item if isinstance(item, str) else self._constant(item) for item in inputs]
-        output = f"t{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, names, [output], **attributes))
-        return output
-
-    def reshape(self, t: str, shape: Sequence[int]) -> str:
-        """Write a Reshape."""
-        return self.add("Reshape", t, np.array(shape, np.int64))
-
-    def total(self, terms: Sequence[str]) -> str:
-        """Write the sum of some tensors of one shape."""
-        return terms[0] if len(terms) == 1 else self.add("Sum", *terms)
-
-    def model(self, source: str, before: Shape, output: str) -> bytes:
-        """The graph from ``source`` to ``output``, serialized."""
-        output = self.add("Identity", output)
-        inputs = [helper.make_tensor_value_info(source, TensorProto.FLOAT, before)]
-        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)]
-        graph = helper.make_graph(self._nodes, "linear", inputs, outputs, self._constants)
-        imports = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
-        return bytes(model.SerializeToString())
-
-    def _constant(self, value: Array) -> str:
-        name = f"c{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
+from asyncred.denoisers.derivative.graph import Array, Graph, Shape, Traced
 
 
 class LinearMap(Protocol):
@@ -111,7 +68,7 @@ class Chain:
 class Scale:
     """c t, element by element; c broadcasts to the shape of t."""
 
-    c: Array
+    c: Array | Traced
 
     def apply(self, graph: Graph, t: str) -> str:
         """Write c t."""
@@ -128,18 +85,25 @@ class Broadcast:
     after: Shape
 
     def apply(self, graph: Graph, t: str) -> str:
-        """Write Expand."""
-        return graph.add("Expand", t, np.array(self.after, np.int64))
+        """Write Expand, which leaves an axis alone where it is told 1."""
+        repeated = self._repeated()
+        sides = [side if axis in repeated else 1 for axis, side in enumerate(self.after)]
+        return graph.add("Expand", t, np.array(sides, np.int64))
 
     def adjoint(self, graph: Graph, g: str) -> str:
         """Write the sum over the repeated axes."""
         lead = len(self.after) - len(self.before)
-        repeated = [*range(lead)] + [
-            lead + k for k, side in enumerate(self.before) if side != self.after[lead + k]
-        ]
-        if repeated:
+        if repeated := self._repeated():
             g = graph.add("ReduceSum", g, np.array(repeated, np.int64))
-        return graph.reshape(g, self.before)
+        return graph.add("Squeeze", g, np.arange(lead)) if lead else g
+
+    def _repeated(self) -> list[int]:
+        lead = len(self.after) - len(self.before)
+        return [
+            axis
+            for axis, side in enumerate(self.after)
+            if axis < lead or side != self.before[axis - lead]
+        ]
 
 
 @dataclass(frozen=True)
@@ -159,26 +123,55 @@ class Reshape:
 
 
 @dataclass(frozen=True)
-class Place:
-    """t between zeros along one axis, from element ``start`` on."""
+class Frame:
+    """t with zeros around it, so many before and after its elements of each axis.
 
-    axis: int
-    start: int
-    before: Shape
-    after: Shape
+    A negative number takes that many away.
+    """
+
+    first: tuple[int, ...]
+    last: tuple[int, ...]
 
     def apply(self, graph: Graph, t: str) -> str:
-        """Write Pad."""
-        pads = np.zeros((2, len(self.after)), np.int64)
-        side = self.before[self.axis]
-        pads[:, self.axis] = self.start, self.after[self.axis] - self.start - side
-        return graph.add("Pad", t, pads.ravel())
+        """Write Slice for what is taken away, Pad for the zeros."""
+        return _framed(graph, t, np.array([self.first, self.last]))
 
     def adjoint(self, graph: Graph, g: str) -> str:
-        """Write Slice."""
-        first, last = [self.start], [self.start + self.before[self.axis]]
-        parts = (np.array(part, np.int64) for part in (first, last, [self.axis]))
-        return graph.add("Slice", g, *parts)
+        """The same the other way round."""
+        return _framed(graph, g, -np.array([self.first, self.last]))
+
+
+def _framed(graph: Graph, t: str, pads: NDArray[np.int64]) -> str:
+    axes = np.flatnonzero((pads < 0).any(axis=0))
+    if len(axes):
+        starts, less = np.maximum(-pads[:, axes], 0)
+        t = graph.add("Slice", t, starts, np.where(less > 0, -less, np.iinfo(np.int64).max), axes)
+    return graph.add("Pad", t, np.maximum(pads, 0).ravel()) if (pads > 0).any() else t
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """DepthToSpace of ``channels`` to images ``block`` times as high and wide.
+
+    ``by_column`` where the channels of one pixel of the result lie side by side (ONNX's CRD).
+    """
+
+    block: int
+    channels: int
+    by_column: bool = False
+
+    def apply(self, graph: Graph, t: str) -> str:
+        """Write DepthToSpace."""
+        mode = "CRD" if self.by_column else "DCR"
+        return graph.add("DepthToSpace", t, blocksize=self.block, mode=mode)
+
+    def adjoint(self, graph: Graph, g: str) -> str:
+        """Write SpaceToDepth, and its channels in their right order."""
+        g = graph.add("SpaceToDepth", g, blocksize=self.block)
+        if not self.by_column:
+            return g
+        order = np.arange(self.channels).reshape(self.block**2, -1).T.ravel()
+        return graph.add("Gather", g, order, axis=1)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from asyncred.denoisers.derivative.linear import IR_VERSION
+from asyncred.denoisers.derivative.graph import IR_VERSION, Traced
 from asyncred.denoisers.onnx import open_session
 
 Array = NDArray[Any]
@@ -24,16 +24,16 @@ class NoDerivativeError(ValueError):
 
 @dataclass(frozen=True)
 class Node:
-    """A node at a point."""
+    """A node at a point; or at all points, where ``Traced`` tensors stand for its values."""
 
     proto: onnx.NodeProto
     attributes: Mapping[str, Any]
     model: onnx.ModelProto
-    x: list[Array | None]
+    x: Sequence[Array | Traced | None]
     """The values of its inputs, None where an optional one is left out."""
     varying: tuple[int, ...]
     """The inputs that depend on the image."""
-    y: Array
+    y: Any
     """The value of one output."""
     j: int
     """Which output that is."""
@@ -43,14 +43,14 @@ class Node:
         """The name of that output."""
         return str(self.proto.output[self.j])
 
-    def value(self, k: int) -> Array:
+    def value(self, k: int) -> Any:
         """Input k, which must be there."""
         found = self.x[k]
         if found is None:
             raise self.error(f"lacks input {k}")
         return found
 
-    def given(self, k: int) -> Array | None:
+    def given(self, k: int) -> Any:
         """Input k, None where it is left out."""
         return self.x[k] if k < len(self.x) else None
 
@@ -65,6 +65,8 @@ class Node:
     @cached_property
     def run(self) -> Callable[[Array], list[Array]]:
         """The node alone, as a function of its first input in float32."""
+        if isinstance(self.x[0], Traced):
+            raise self.error("has no derivative rule for images of any size")
         names = [f"x{k}" if value is not None else "" for k, value in enumerate(self.x)]
         if self.proto.op_type == "Pad":  # what it pads with is no part of the derivative
             names = names[:2] + [""] * (len(names) > 2) + names[3:]

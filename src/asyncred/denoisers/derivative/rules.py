@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asyncred.denoisers.derivative.graph import Shape, Traced
 from asyncred.denoisers.derivative.linear import (
     Adjoint,
     Broadcast,
     Chain,
     Convolution,
+    Frame,
     Gather,
     LinearMap,
-    Place,
     Reshape,
     Scale,
     Separable,
+    Shuffle,
 )
 from asyncred.denoisers.derivative.node import Node
 from asyncred.denoisers.derivative.slopes import OF_SEVERAL, SLOPES
@@ -30,8 +32,7 @@ DIGITS = 4096
 
 # fmt: off
 _REARRANGING = frozenset([
-    "DepthToSpace", "Expand", "Flatten", "Gather", "Pad", "Reshape", "Slice", "SpaceToDepth",
-    "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+    "Flatten", "Gather", "Reshape", "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze",
 ])
 # fmt: on
 """Each element of y is one of x, or a constant."""
@@ -41,11 +42,14 @@ def _elementwise(node: Node, k: int) -> LinearMap:
     if k > 0 and node.proto.op_type not in OF_SEVERAL:
         raise node.error("has a parameter that varies")
     with np.errstate(all="ignore"):
-        c = np.asarray(SLOPES[node.proto.op_type](node, k), np.float32)
-    if not np.isfinite(c).all():
-        raise node.error("has no finite derivative here")
+        c = SLOPES[node.proto.op_type](node, k)
     before, after = node.value(k).shape, node.y.shape
     maps: list[LinearMap] = [] if before == after else [Broadcast(before, after)]
+    if isinstance(c, Traced):
+        return Chain((*maps, Scale(c)))
+    c = np.asarray(c, np.float32)
+    if not np.isfinite(c).all():
+        raise node.error("has no finite derivative here")
     if (c != 1).any():
         maps.append(Scale(np.broadcast_to(c, after) if c.ndim > len(after) else c))
     return Chain(tuple(maps))
@@ -64,6 +68,39 @@ def _rearrangement(node: Node, k: int) -> LinearMap:
     if np.array_equal(index.ravel(), number.ravel()):
         return Reshape(x.shape, index.shape)
     return Gather(index, x.shape)
+
+
+def _expand(node: Node, k: int) -> LinearMap:
+    if k > 0:
+        raise node.error("goes where the image says")
+    return Broadcast(node.value(0).shape, node.y.shape)
+
+
+def _pad(node: Node, k: int) -> LinearMap:
+    pads = node.get("pads", node.given(1))
+    constant = node.get("mode", b"constant") == b"constant"
+    if k > 0 or not constant or isinstance(pads, Traced) or len(pads) != 2 * node.y.ndim:
+        return _rearrangement(node, k)
+    sides = [int(side) for side in pads]
+    return Frame(tuple(sides[: node.y.ndim]), tuple(sides[node.y.ndim :]))
+
+
+def _split(node: Node, k: int) -> LinearMap:
+    x, axis = node.value(0), node.get("axis", 0) % node.y.ndim
+    sizes, parts = node.get("split", node.given(1)), len(node.proto.output)
+    if isinstance(sizes, Traced):
+        raise node.error("has parts whose sizes vary")
+    if sizes is None:
+        sizes = [-(-x.shape[axis] // parts)] * parts
+    before = int(sum(sizes[: node.j]))
+    return Adjoint(_place(axis, before, node.y.shape, x.shape))
+
+
+def _shuffle(node: Node, k: int) -> LinearMap:
+    block, by_column = node.get("blocksize", 1), node.get("mode", b"DCR") == b"CRD"
+    if node.proto.op_type == "DepthToSpace":
+        return Shuffle(block, node.value(0).shape[1], by_column)
+    return Adjoint(Shuffle(block, node.y.shape[1]))
 
 
 def _max_pool(node: Node, k: int) -> LinearMap:
@@ -104,7 +141,9 @@ def _sum(node: Node, k: int) -> LinearMap:
         axes = [] if node.get("noop_with_empty_axes", 0) else range(x.ndim)
     summed = {axis % x.ndim for axis in axes}
     kept = tuple(1 if axis in summed else side for axis, side in enumerate(x.shape))
-    maps: list[LinearMap] = [Adjoint(Broadcast(kept, x.shape)), Reshape(kept, node.y.shape)]
+    maps: list[LinearMap] = [Adjoint(Broadcast(kept, x.shape))]
+    if kept != node.y.shape:
+        maps.append(Reshape(kept, node.y.shape))
     if node.proto.op_type == "ReduceSumSquare":
         maps.insert(0, Scale(2 * x))
     elif node.proto.op_type != "ReduceSum":
@@ -115,7 +154,14 @@ def _sum(node: Node, k: int) -> LinearMap:
 def _concat(node: Node, k: int) -> LinearMap:
     axis = node.get("axis", 1) % node.y.ndim
     start = sum(node.value(before).shape[axis] for before in range(k))
-    return Place(axis, start, node.value(k).shape, node.y.shape)
+    return _place(axis, start, node.value(k).shape, node.y.shape)
+
+
+def _place(axis: int, start: int, before: Shape, after: Shape) -> Frame:
+    """A tensor between zeros along one axis, from element ``start`` on."""
+    first, last = [0] * len(after), [0] * len(after)
+    first[axis], last[axis] = start, after[axis] - start - before[axis]
+    return Frame(tuple(first), tuple(last))
 
 
 def _conv(node: Node, k: int) -> LinearMap:
@@ -157,6 +203,10 @@ RULES: dict[str, Callable[[Node, int], LinearMap]] = {
     **dict.fromkeys(_REARRANGING, _rearrangement),
     **dict.fromkeys(["AveragePool", "Resize", "Upsample"], _separable),
     **dict.fromkeys(["ReduceSum", "ReduceSumSquare", "ReduceMean", "GlobalAveragePool"], _sum),
+    "Expand": _expand,
+    "Pad": _pad,
+    "Split": _split,
+    **dict.fromkeys(["DepthToSpace", "SpaceToDepth"], _shuffle),
     "MaxPool": _max_pool,
     "Concat": _concat,
     "Conv": _conv,
