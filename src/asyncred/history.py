@@ -39,6 +39,9 @@ class Sample:
     delay: float
     misfit: float = math.nan
     """||A x - y|| / ||y||, NaN where the operator does not tell."""
+    objective: float = math.nan
+    """F(x) = 1/2 ||A x - y||^2 + tau p(x), the first term with its weight; NaN where D has no
+    potential p."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

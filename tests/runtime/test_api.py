@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 import asyncred
+from asyncred.denoisers.potential import write_potential
+from asyncred.denoisers.shipped import find_model
 from asyncred.files.result import read_result
 from commands import ASYNCRED, simulate
 from launch import mpirun
+from networks import smoothing
 
 SMALL = ("--size", "64", "--block", "32")
 RUN = ("--epochs", "4", "--threads", "1", "--draft", "none")
@@ -182,3 +185,18 @@ def test_public_names():
     assert {"solve", "run", "parallel_beam"} <= set(dir(asyncred))
     with pytest.raises(AttributeError, match="no attribute 'solv'"):
         _ = asyncred.solv
+
+
+def test_the_objective_of_a_denoiser_with_a_potential(tmp_path):
+    """F = 1/2 ||A x - y||^2 + tau p(x), summed over blocks, which falls."""
+    D = tmp_path / "D.onnx"
+    write_potential(find_model(str(smoothing(tmp_path / "N.onnx"))), D, name="D")
+    y, problem, _ = blurred()
+    settings = {"tau": 0.1, "block": 16, "epochs": 60, "momentum": 0, "report": 1e-3}
+    found = asyncred.solve(y, problem, str(D), **settings)
+    F = np.array([sample.objective for sample in found.history])
+    assert len(F) > 5 and (np.diff(F) <= 1e-4 * F[0]).all() and F[-1] < 0.999 * F[0]
+    _, p = asyncred.load_denoiser(D).with_potential(found.image)
+    exact = 0.5 * np.sum((found.image - y) ** 2) + 0.1 * p.sum()  # the kernel is 1 in its middle
+    assert F[-1] == pytest.approx(exact, rel=1e-3)
+    assert np.isnan(asyncred.solve(y, problem, "tv", block=16, epochs=1).history[-1].objective)

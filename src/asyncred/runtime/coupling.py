@@ -43,6 +43,7 @@ class Coupling:
     ) -> None:
         self._comm: Comm = residual.comm
         self._residual, self._model, self._data, self._shapes = residual, model, data, shapes
+        self.weight = 1.0  # of the data term, once the norm of A is known
 
     def turn(self, data: CoupledData) -> None:
         """Take the measurements of another image."""
@@ -51,7 +52,7 @@ class Coupling:
     def operator(self) -> Coupled:
         """The data term with the weight 1 / ||A||^2."""
         norm = self.norm_squared()
-        weight = 1 / norm if norm > 0 else 1.0
+        weight = self.weight = 1 / norm if norm > 0 else 1.0
         norms = {i: weight * self._block_norm_squared(i) for i in self._shapes}
         return Coupled(self._model, self._residual, weight=weight, norms=norms, norm=weight * norm)
 

@@ -80,6 +80,8 @@ class Job:
     """Their momentum there."""
     checkpoint: Path | None = None
     """Where to put it down."""
+    potentials: dict[int, float] | None = None
+    """Of the blocks as of their last update, where the denoiser tells them."""
 
     @property
     def placement(self) -> Placement:
@@ -115,10 +117,13 @@ class Job:
         """G with a dressed denoiser, or the direction of the proximal update in its place."""
         grid, tau, proximal = self.plan.problem.grid, self.plan.tau, self.plan.proximal
         if proximal is None:
-            return RedOperator(grid, A, D, tau=tau)
-        if proximal.factors is not None:
-            return FactoredRed(grid, A, D, tau=tau, mu=proximal.mu)
-        return ProximalRed(grid, A, D, tau=tau, mu=proximal.mu, steps=self.config.update.inner)
+            G = RedOperator(grid, A, D, tau=tau)
+        elif proximal.factors is not None:
+            G = FactoredRed(grid, A, D, tau=tau, mu=proximal.mu)
+        else:
+            G = ProximalRed(grid, A, D, tau=tau, mu=proximal.mu, steps=self.config.update.inner)
+        G.potentials = self.potentials
+        return G
 
     def timed_operator(
         self, times: Times, pace: Pace, velocity: Velocity, epoch: Callable[[], float]
@@ -168,6 +173,7 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
         seconds,
         Past.nothing(len(plan.problem.grid)),
         checkpoint=checkpoint_of(config.files.kept, plan.problem, index),
+        potentials={} if plan.has_potential else None,
     )
     cut = checkpoint_of(config.files.resume, plan.problem, index)
     return job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)

@@ -15,6 +15,8 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+
 from asyncred.history import Reason, Sample
 
 BEYOND = 30.0
@@ -29,8 +31,10 @@ NEGLIGIBLE = 3e-4
 BETTER = 0.8
 """Times the ||G||^2 of the kept x at which a better one is kept."""
 
-WINDOW = 10
+WINDOW = 20
 """Epochs from which the factor q is taken."""
+
+TINY = 1e-30
 
 NEAR = 20.0
 """Times the tolerance of the step that x may be from its limit."""
@@ -84,15 +88,16 @@ class Judge:
 
     def distance_left(self) -> float:
         """||x - x*|| / ||x||, estimated from the steps; inf where they do not shrink."""
-        if len(self._steps) < 2:
+        epochs, steps = np.array(self._steps).reshape(-1, 2).T
+        if len(steps) < 2 or not np.isfinite(steps).all() or np.ptp(epochs) == 0:
             return math.inf
-        (first, before), (last, step) = self._steps[0], self._steps[-1]
-        if step == 0:
+        if steps[-1] == 0:
             return 0.0
-        if not 0 < step < before < math.inf or last <= first:
+        slope = float(np.polyfit(epochs, np.log(np.maximum(steps, TINY)), 1)[0])
+        if slope >= 0:
             return math.inf
-        q = (step / before) ** (1 / (last - first))
-        return float(step * q / (1 - q))
+        q = math.exp(slope)
+        return float(steps[-1]) * q / (1 - q)
 
     def _done(self, sample: Sample) -> bool:
         tolerance = self._tolerance

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,19 @@ from numpy.typing import NDArray
 from asyncred.history import LONGEST_DELAY, Reason, Sample
 from asyncred.metrics import snr_from_squares
 from asyncred.operators import Image
+from asyncred.runtime.fit import Fit
 from asyncred.runtime.judge import Judge
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters
 
-SUMS = 9
+SUMS = 10
 """Running sums per rank: updates, blocks visited, |G|^2, |step|^2, |x|^2, |x - truth|^2, |G|^2 of
-first updates, |A x - y|^2, delays."""
+first updates, |A x - y|^2, tau p(x), delays."""
 
-RECORD = 7
+RECORD = 8
 """Numbers of a block: 1 once it was updated; of its last update, four of the sums above; |G|^2 of
-its first; |A x - y|^2."""
+its first; |A x - y|^2; tau p(x)."""
 
 FAR = 5.0
 """Times the range of values that x may be from the middle of it."""
@@ -53,16 +54,8 @@ class Reference:
     """The image's values for black and white."""
     y_square: float = math.nan
     """||y||^2."""
-
-
-class Fit(Protocol):
-    """Tells ||A x - y||^2, block by block or, where measurements belong to no block, by rank."""
-
-    by_block: bool
-
-    def __call__(self, i: int) -> float:
-        """As of the last update of block i; by rank as of now, whatever i is."""
-        ...
+    weight: float = math.nan
+    """Of the data term in the objective; NaN where there is none."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +87,7 @@ class RunMonitor:
         truth: Mapping[int, Image],
         records: Mapping[int, NDArray[np.float64]],
         reporting: Reporting,
-        fit: Fit | None = None,
+        fit: Fit,
         counts: Mapping[int, int] | None = None,
         history: Sequence[Sample] = (),
     ) -> None:
@@ -137,17 +130,16 @@ class RunMonitor:
         error = _square(x_new - self._truth[i]) if i in self._truth else 0.0
         record = self._records[i]
         first = record[5] if record[0] else G_square
-        by_block = self._fit is not None and self._fit.by_block
-        misfit = self._fit(i) if self._fit is not None and by_block else 0.0
-        new = np.array([1.0, G_square, gamma**2 * G_square, _square(x_new), error, first, misfit])
-        self._sums[1:8] += new - record
-        if self._fit is not None and not by_block and self._since == 0:
-            self._sums[7] = self._fit(i)  # once an epoch
+        terms = self._fit.of_block(i)
+        new = np.array([1.0, G_square, gamma**2 * G_square, _square(x_new), error, first, *terms])
+        self._sums[1:9] += new - record
+        if self._since == 0:
+            self._sums[7] = self._fit.of_rank(self._sums[7])  # once an epoch
         record[:] = new
         self.counts[i] = self.counts.get(i, 0) + 1
         self.delays[min(max(delay, 0), LONGEST_DELAY)] += 1
         self._sums[0] += 1
-        self._sums[8] += delay
+        self._sums[9] += delay
         self._counters.publish(self._sums)
         self._since += 1
         if self._strays(x_new):
@@ -213,7 +205,7 @@ class RunMonitor:
         self.history.append(last)
 
     def _sample_of(self, sums: NDArray[np.float64]) -> Sample:
-        updates, _, G_square, step, x, error, first, misfit, delays = map(float, sums)
+        updates, _, G_square, step, x, error, first, misfit, p, delays = map(float, sums)
         before = self._reference
         G0_square = first if before.G0_square is None else before.G0_square
         updates, delays = updates + before.updates, delays + before.delays
@@ -226,6 +218,7 @@ class RunMonitor:
             snr_from_squares(truth, max(error, 0.0)) if truth else float("nan"),
             delays / updates if updates else 0.0,
             math.sqrt(max(misfit, 0.0) / before.y_square) if before.y_square > 0 else math.nan,
+            before.weight / 2 * misfit + p,
         )
 
 

@@ -55,6 +55,11 @@ class Plan:
     """Which images a resumed run finds complete."""
 
     @property
+    def has_potential(self) -> bool:
+        """Whether G is the gradient of an objective: all denoisers in use have a potential."""
+        return self.model.has_potential and (self.draft is None or self.draft.has_potential)
+
+    @property
     def first_image(self) -> int:
         """Of those that are asked for."""
         return self.problem.images[0]

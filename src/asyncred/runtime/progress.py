@@ -122,6 +122,7 @@ def describe(sample: Sample, *, total: int, blocks: int, max_time: float) -> str
         f"distance {sample.distance:.2e}",
         f"step {sample.step:.1e}",
         *([f"misfit {sample.misfit:.2e}"] if sample.misfit == sample.misfit else []),
+        *([f"F {sample.objective:.6g}"] if sample.objective == sample.objective else []),
         *([f"SNR {sample.snr:.2f} dB"] if sample.snr == sample.snr else []),
         f"delay {sample.delay:.1f}",
         f"{rate:.1f} updates/s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from asyncred.operators import Image
 from asyncred.red.operator import RedOperator
 from asyncred.red.pace import DONE, Pace
 from asyncred.runtime import windows
-from asyncred.runtime.fit import fit_of
+from asyncred.runtime.fit import Fit
 from asyncred.runtime.iterate import iterate
 from asyncred.runtime.job import Job
 from asyncred.runtime.judge import Judge, Tolerance
@@ -109,7 +110,13 @@ def _monitor(
         truth=share(dict(job.truth)),
         records=share({i: np.zeros(RECORD) for i in job.own}),
         reporting=Reporting(job.config.machine.report, show, _judge(job)),
-        fit=fit_of(G.A, job.term.coupling, job.own, minibatch=job.minibatch),
+        fit=Fit(
+            G.A,
+            job.term.coupling,
+            tau=job.plan.tau,
+            potentials=job.potentials,
+            minibatch=job.minibatch,
+        ),
         counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
         history=past.history,
     )
@@ -147,7 +154,9 @@ def _reference(job: Job, x: AnyImage) -> Reference:
     """||G(x0)||^2, where directions do not tell it, and ||truth||^2. Collective."""
     truth = sum(float(np.sum(np.square(np.abs(block)))) for block in job.truth.values())
     total = job.team.comm.allreduce(truth)
-    problem, past = job.plan.problem, job.past
+    problem, past, coupling = job.plan.problem, job.past, job.term.coupling
+    weight = coupling.weight if coupling else 1.0
+    y_square = math.nan if job.minibatch and coupling is None else job.term.y_square
     delays = int(past.delays @ np.arange(past.delays.size))
     G0_square = past.G0_square
     if G0_square is None and job.config.update.minibatch is not None:
@@ -160,7 +169,8 @@ def _reference(job: Job, x: AnyImage) -> Reference:
         past.seconds,
         delays,
         job.shades,
-        job.term.y_square,
+        y_square,
+        math.nan if job.potentials is None or y_square != y_square else weight,
     )
 
 
