@@ -25,6 +25,8 @@ from asyncred.red.sampling import EpochOrder, FullBatch
 from asyncred.red.stepsize import FixedStep
 from asyncred.runtime.budget import CLAIM
 from asyncred.runtime.collective import idle
+from asyncred.runtime.fit import Fit
+from asyncred.runtime.judge import Judge, Tolerance
 from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
 from asyncred.runtime.placement import place, spans_hosts
 from asyncred.runtime.stopping import AsyncStop
@@ -92,7 +94,8 @@ def run(comm: MPI.Intracomm, G: SleepingRed, updates: int) -> tuple[float, float
             Reference(len(grid), None, 1.0),
             truth={},
             records={i: np.zeros(RECORD) for i in placement.own},
-            reporting=Reporting(1.0, lambda sample: None),
+            reporting=Reporting(1.0, lambda sample: None, Judge(Tolerance())),
+            fit=Fit(G.A, None, tau=G.tau, potentials=None, minibatch=True),
         )
         stop = AsyncStop(
             counters, updates=updates, most=CLAIM, seconds=math.inf, signalled=lambda: False

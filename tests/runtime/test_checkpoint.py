@@ -246,7 +246,7 @@ def test_what_cannot_be_resumed(ct, cs, tmp_path):
     )
     words = (
         "c.h5: of another problem file",
-        "expected 'asyncred-checkpoint', 2",
+        "expected 'asyncred-checkpoint', 3",
         "none.h5: no such checkpoint",
         "c.h5: exists",
         "is the problem file too",
