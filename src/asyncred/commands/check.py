@@ -11,6 +11,7 @@ from asyncred.commands.models import level
 from asyncred.denoisers.onnx import EXACT, halo_error
 from asyncred.denoisers.shipped import find_model
 from asyncred.files.problem import Asked, CoupledData, Problem, read_problem
+from asyncred.files.problem.plausible import marked, settle
 from asyncred.operators.contract import dot_test
 from asyncred.runtime.placement import owners
 from asyncred.runtime.plan import truth_blocks
@@ -24,10 +25,13 @@ def describe(
     sigma: float | None = None,
     per_node: int | None = None,
     minibatch: int | None = None,
+    shades: tuple[float, float] | None = None,
+    strict: bool = False,
 ) -> str:
     """Validate a problem for a number of ranks, ``per_node`` of them on a node (all).
 
-    Its blocks, halo, memory and time, as tried here. Raises ValueError.
+    Its blocks, halo, memory and time, as tried here. Raises ValueError; where ``strict``, for what
+    looks wrong too. ``shades`` are the image's values for black and white, if the user says them.
     """
     problem, ranks = read_problem(path, asked), asked.ranks
     grid, model = problem.grid, find_model(denoiser, sigma=sigma)
@@ -44,6 +48,7 @@ def describe(
         for i in range(len(grid)):
             truth_blocks(problem, [i], index)
         problem.data.of(index).check()
+    remarks = _remarks(problem, shades, strict=strict)
     owner = owners(len(grid), ranks)
     own = [owner.count(rank) for rank in range(ranks)]
     window = largest_window(grid, model)
@@ -53,7 +58,7 @@ def describe(
         f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.data.words}, "
         f"{len(problem.images)} image(s), "
         f"truth {'known' if problem.has_truth else 'unknown'}",
-        *(f"note: {note}" for note in problem.data.notes),
+        *remarks,
         f"denoiser {model.path.stem}: {level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}",
         f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "
@@ -66,6 +71,15 @@ def describe(
     if min(own) != max(own):
         lines.append(f"warning: uneven; {_even_counts(len(grid))} ranks would divide the blocks")
     return "\n".join(lines)
+
+
+def _remarks(problem: Problem, asked: tuple[float, float] | None, *, strict: bool) -> list[str]:
+    """Notes and doubts, in lines. Raises ValueError for a doubt where ``strict``."""
+    doubts = problem.doubts(asked or problem.shades)
+    return [
+        *(f"note: {note}" for note in problem.data.notes),
+        *marked(settle(problem.path, doubts, strict=strict)),
+    ]
 
 
 def _dot_test(problem: Problem, data: CoupledData) -> str:

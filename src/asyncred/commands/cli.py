@@ -129,6 +129,8 @@ def _check(options: argparse.Namespace) -> int:
             sigma=options.sigma,
             per_node=options.ranks_per_node,
             minibatch=options.minibatch,
+            shades=options.range,
+            strict=options.strict,
         )
     )
 

@@ -11,7 +11,15 @@ import asyncred
 from asyncred.commands.arguments import typed
 from asyncred.commands.simulate.flags import add_simulate
 from asyncred.errors import InputError
-from asyncred.runtime.checks import LARGEST, choice, images, integer, noise_level, number
+from asyncred.runtime.checks import (
+    LARGEST,
+    choice,
+    images,
+    integer,
+    noise_level,
+    number,
+    value_range,
+)
 from asyncred.runtime.config import METHODS
 
 Command = Callable[[argparse.Namespace], int]
@@ -68,6 +76,9 @@ RUN_FLAGS: dict[str, str] = {
 }
 
 
+STRICT = "refuse a problem about which there are doubts (lines that begin with !!)"
+
+
 class Parser(argparse.ArgumentParser):
     """Reports wrong arguments as InputError, so that only one rank prints them."""
 
@@ -98,6 +109,7 @@ def _add_run(commands: Commands) -> argparse.ArgumentParser:
     run.add_argument(
         "--slow", action="append", metavar="RANK:FACTOR", help="make a rank slower on purpose"
     )
+    run.add_argument("--strict", action="store_true", help=STRICT)
     run.add_argument("--overwrite", action="store_true", help="replace an earlier result")
     return run
 
@@ -139,9 +151,11 @@ def _add_check(commands: Commands) -> argparse.ArgumentParser:
         "minibatch": integer("an integer >= 1", low=1),
         "block": integer("an integer >= 1", low=1),
         "center": number("a bin", low=-LARGEST),
+        "range": value_range,
     }
     for name, kind in kinds.items():
         check.add_argument(f"--{name}", type=typed(kind), help=RUN_FLAGS[name])
+    check.add_argument("--strict", action="store_true", help=STRICT)
     return check
 
 

@@ -65,6 +65,8 @@ class RunConfig:
     halo: int | None = None
     range: tuple[float, float] | None = None
     """The image's values for black and white; None: as the file says, or from the start."""
+    strict: bool = False
+    """Whether a problem that looks wrong is refused."""
     block: int | None = None
     center: float | None = None
     tau: float | None = None
@@ -232,6 +234,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "sigma": checks.noise_level,
     "halo": checks.integer("an integer >= 0"),
     "range": checks.value_range,
+    "strict": checks.flag,
     "block": checks.integer("an integer >= 1", low=1),
     "center": checks.number("a bin", low=-checks.LARGEST),
     "tau": checks.number("a number >= 0"),

@@ -14,6 +14,7 @@ from mpi4py import MPI
 
 from asyncred.denoisers.values import with_phases
 from asyncred.files.checkpoint import previous
+from asyncred.files.problem.plausible import marked
 from asyncred.files.result import SAMPLES, Layout, Record, ResultFile, create_result, write_result
 from asyncred.history import Reason
 from asyncred.runtime.collective import gather_blocks
@@ -93,8 +94,9 @@ def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
         "onnxruntime": onnxruntime.__version__,
         "mpi": MPI.Get_library_version().split("\n")[0].strip(" \0"),
     }
-    if plan.problem.data.notes:
-        provenance["notes"] = list(plan.problem.data.notes)
+    notes = [*plan.problem.data.notes, *marked(plan.doubts)]
+    if notes:
+        provenance["notes"] = notes
     return Layout(
         grid,
         plan.problem.data.dtype,

@@ -14,6 +14,7 @@ from asyncred.denoisers.onnx import EXACT, DenoiserModel
 from asyncred.errors import InputError
 from asyncred.files.checkpoint import previous, read_block, read_past
 from asyncred.files.problem import Asked, Problem, read_problem
+from asyncred.files.problem.plausible import settle
 from asyncred.files.result import read_completed, read_result_block, read_start
 from asyncred.files.whole import check_writable
 from asyncred.operators import Image
@@ -50,6 +51,8 @@ class Plan:
     """How many ranks share an image; there are several such groups only for a stack."""
     done: list[bool]
     """Which images a resumed run finds complete."""
+    doubts: tuple[str, ...]
+    """What looks wrong about the problem."""
 
     @property
     def halo_exact(self) -> bool:
@@ -85,6 +88,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         config.tolerance(proximal=proximal is not None),
         together,
         _resumable(config, problem, digest),
+        settle(problem.path, problem.doubts(config.range or problem.shades), strict=config.strict),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asyncred.denoisers.provider import Provider
+from asyncred.files.problem.plausible import marked
 from asyncred.files.result import Record, Result
 from asyncred.metrics import snr
 from asyncred.runtime.config import RunConfig
@@ -42,10 +43,19 @@ def say_start(
         f"tau {plan.tau:g}, {_update(plan, config)}, {plan.budget} updates",
         flush=True,
     )
-    for note in plan.problem.data.notes:
-        print(f"note: {note}", flush=True)
+    say_notes((*plan.problem.data.notes, *marked(plan.doubts)))
     if ranks > (os.cpu_count() or 1) * hosts:
         print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    """A line each; doubts are marked as such already."""
+    for note in notes:
+        print(_noted(note), flush=True)
+
+
+def _noted(note: str) -> str:
+    return note if note.startswith("!!") else f"note: {note}"
 
 
 def _update(plan: Plan, config: RunConfig) -> str:
@@ -115,7 +125,7 @@ def summary(result: Result) -> str:
         f"{result.column('delay')[-1]:.2f}, rest {100 * result.timing[:, -1].max():.1f} %",
         f"distance {result.column('distance')[-1]:.2e}, step {result.column('step')[-1]:.1e}",
         *_particulars(result),
-        *(f"note: {note}" for note in what.get("notes", [])),
+        *(_noted(note) for note in what.get("notes", [])),
     ]
     if result.truth is not None:
         lines.append(
