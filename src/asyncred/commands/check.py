@@ -10,11 +10,13 @@ from asyncred.commands.forecast import Job, forecast, largest_window
 from asyncred.commands.models import level
 from asyncred.denoisers.onnx import EXACT, halo_error
 from asyncred.denoisers.shipped import find_model
-from asyncred.files.problem import Asked, CoupledData, Problem, read_problem
-from asyncred.files.problem.plausible import marked, settle
+from asyncred.files.problem import Asked, CoupledData, LocalData, Problem, read_problem
+from asyncred.files.problem.plausible import marked, said, settle
+from asyncred.operators import Image
 from asyncred.operators.contract import dot_test
 from asyncred.runtime.placement import owners
 from asyncred.runtime.plan import truth_blocks
+from asyncred.runtime.shades import OTHERWISE, Decision, Pair, decide, values_of
 
 
 def describe(
@@ -73,13 +75,40 @@ def describe(
     return "\n".join(lines)
 
 
-def _remarks(problem: Problem, asked: tuple[float, float] | None, *, strict: bool) -> list[str]:
+def _remarks(problem: Problem, asked: Pair | None, *, strict: bool) -> list[str]:
     """Notes and doubts, in lines. Raises ValueError for a doubt where ``strict``."""
-    doubts = problem.doubts(asked or problem.shades)
+    values = _values(problem, asked)
+    doubts = (*problem.doubts(asked or problem.shades), *said(values.doubt))
+    notes = (*problem.data.notes, *(f"{note}; {OTHERWISE}" for note in said(values.note)))
     return [
-        *(f"note: {note}" for note in problem.data.notes),
+        *(f"note: {note}" for note in notes),
         *marked(settle(problem.path, doubts, strict=strict)),
     ]
+
+
+def _values(problem: Problem, asked: Pair | None) -> Decision:
+    """Black and white, as far as the block in the middle of the image tells them."""
+    rows, cols = problem.grid.blocks_per_side
+    block = _start(problem.data, rows // 2 * cols + cols // 2)
+    if block is None:
+        return Decision(asked or problem.shades or (0.0, 1.0))
+    start = "the block in the middle of the start"
+    return decide(problem, asked, values_of([block], 1)[0], name=start)
+
+
+def _start(data: LocalData | CoupledData, i: int) -> Image | None:
+    """Block i of the default start; None where it takes all blocks to tell its scale."""
+    name = next(iter(data.starts))
+    if isinstance(data, LocalData):
+        return data.starts[name](data.operator([i], threads=1), i)
+    if name not in ("fbp", "zero-filled"):
+        return None
+    groups = range(data.groups)
+    y = data.filtered(groups) if name == "fbp" else data.y(groups)
+    model = data.model([i], threads=1)
+    seen = model.footprint(i)
+    columns = seen.first[:, None] + np.arange(seen.width)
+    return model.adjoint(i, np.take_along_axis(y, columns, axis=1), None)
 
 
 def _dot_test(problem: Problem, data: CoupledData) -> str:

@@ -23,7 +23,7 @@ from asyncred.runtime.placement import neighbours, place, spans_hosts
 from asyncred.runtime.plan import Plan, make_plan, truth_blocks
 from asyncred.runtime.progress import Progress, Quiet, progress
 from asyncred.runtime.reconstruct import reconstruct
-from asyncred.runtime.report import say_image, say_start
+from asyncred.runtime.report import say_image, say_notes, say_start
 from asyncred.runtime.stopping import Signals
 from asyncred.runtime.terms import read_term
 from asyncred.shared import ProgressThread, Queue
@@ -138,9 +138,11 @@ def _one_image(
 ) -> tuple[Reason, Path | None]:
     """Why it ended, and where it was put down if that was before its end. Collective."""
     comm, images = setup.comm, setup.images
-    display = _display(setup, row) if setup.everybody.rank == 0 else Quiet()
     with _fatal(setup):
         job = make_job(setup, images[row], seconds)
+    if comm.rank == 0:
+        say_notes(job.notes)
+    display = _display(setup, row) if setup.everybody.rank == 0 else Quiet()
     outcome = reconstruct(job, signalled, display.show)
     display.close()
     record = gather_record(setup, job, outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,11 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
     )
 
 
-def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
-    """What the result file says of all images, with room for so much of each one's history."""
+def _layout(setup: Setup, samples: int, drifts: int, notes: Sequence[str] = ()) -> Layout:
+    """What the result file says of all images, with room for so much of each one's history.
+
+    ``notes`` are those that came up after the start.
+    """
     plan, config, placement = setup.plan, setup.config, setup.placement
     grid = plan.problem.grid
     provenance: dict[str, Any] = {
@@ -94,7 +97,7 @@ def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
         "onnxruntime": onnxruntime.__version__,
         "mpi": MPI.Get_library_version().split("\n")[0].strip(" \0"),
     }
-    notes = [*plan.problem.data.notes, *marked(plan.doubts)]
+    notes = [*plan.problem.data.notes, *marked(plan.doubts), *notes]
     if notes:
         provenance["notes"] = notes
     return Layout(
@@ -128,7 +131,7 @@ def write_image(setup: Setup, row: int, job: Job, record: Record, outcome: Outco
             for _ in stream:
                 pass
     elif len(setup.images) == 1:
-        layout = _layout(setup, len(record.history), len(record.drifts))
+        layout = _layout(setup, len(record.history), len(record.drifts), job.notes)
         write_result(setup.config.output, layout, record, streams)
     else:
         with ResultFile(setup.config.output) as file:
