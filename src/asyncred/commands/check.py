@@ -9,10 +9,13 @@ import numpy as np
 from asyncred.commands.forecast import Job, forecast, largest_window
 from asyncred.commands.models import level
 from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
-from asyncred.files.problem import Asked, CoupledData, Problem, read_problem
+from asyncred.files.problem import Asked, CoupledData, LocalData, Problem, read_problem
+from asyncred.files.problem.plausible import marked, said, settle
+from asyncred.operators import Image
 from asyncred.operators.contract import dot_test
 from asyncred.runtime.placement import owners
 from asyncred.runtime.plan import truth_blocks
+from asyncred.runtime.shades import OTHERWISE, Decision, Pair, decide, values_of
 
 
 def describe(
@@ -22,26 +25,18 @@ def describe(
     *,
     per_node: int | None = None,
     minibatch: int | None = None,
+    shades: tuple[float, float] | None = None,
+    strict: bool = False,
 ) -> str:
     """Validate a problem for a number of ranks, ``per_node`` of them on a node (all).
 
-    Its blocks, halo, memory and time, as tried here. Raises ValueError.
+    Its blocks, halo, memory and time, as tried here. Raises ValueError; where ``strict``, for what
+    looks wrong too. ``shades`` are the image's values for black and white, if the user says them.
     """
     problem, ranks = read_problem(path, asked), asked.ranks
     grid = problem.grid
-    if ranks > len(grid):
-        raise ValueError(f"{path}: {len(grid)} blocks for {ranks} ranks, expected at most as many")
-    if minibatch is not None and minibatch > problem.data.groups:
-        raise ValueError(
-            f"--minibatch is {minibatch}, expected at most {problem.data.groups} (measurements)"
-        )
-    error = halo_error(model)
-    if error > EXACT:
-        raise ValueError(f"{model.path}: tiles differ from the whole by {error:.1e}")
-    for index in problem.images:
-        for i in range(len(grid)):
-            truth_blocks(problem, [i], index)
-        problem.data.of(index).check()
+    _validate(problem, model, ranks, minibatch)
+    remarks = _remarks(problem, shades, strict=strict)
     owner = owners(len(grid), ranks)
     own = [owner.count(rank) for rank in range(ranks)]
     window = largest_window(grid, model)
@@ -51,7 +46,7 @@ def describe(
         f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.data.words}, "
         f"{len(problem.images)} image(s), "
         f"truth {'known' if problem.has_truth else 'unknown'}",
-        *(f"note: {note}" for note in problem.data.notes),
+        *remarks,
         f"denoiser {model.path.stem}: {level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}",
         f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "
@@ -64,6 +59,60 @@ def describe(
     if min(own) != max(own):
         lines.append(f"warning: uneven; {_even_counts(len(grid))} ranks would divide the blocks")
     return "\n".join(lines)
+
+
+def _validate(problem: Problem, model: DenoiserModel, ranks: int, minibatch: int | None) -> None:
+    """Read all of the problem that can be wrong. Raises ValueError."""
+    blocks, groups = len(problem.grid), problem.data.groups
+    if ranks > blocks:
+        raise ValueError(
+            f"{problem.path}: {blocks} blocks for {ranks} ranks, expected at most as many"
+        )
+    if minibatch is not None and minibatch > groups:
+        raise ValueError(f"--minibatch is {minibatch}, expected at most {groups} (measurements)")
+    error = halo_error(model)
+    if error > EXACT:
+        raise ValueError(f"{model.path}: tiles differ from the whole by {error:.1e}")
+    for index in problem.images:
+        for i in range(blocks):
+            truth_blocks(problem, [i], index)
+        problem.data.of(index).check()
+
+
+def _remarks(problem: Problem, asked: Pair | None, *, strict: bool) -> list[str]:
+    """Notes and doubts, in lines. Raises ValueError for a doubt where ``strict``."""
+    values = _values(problem, asked)
+    doubts = (*problem.doubts(asked or problem.shades), *said(values.doubt))
+    notes = (*problem.data.notes, *(f"{note}; {OTHERWISE}" for note in said(values.note)))
+    return [
+        *(f"note: {note}" for note in notes),
+        *marked(settle(problem.path, doubts, strict=strict)),
+    ]
+
+
+def _values(problem: Problem, asked: Pair | None) -> Decision:
+    """Black and white, as far as the block in the middle of the image tells them."""
+    rows, cols = problem.grid.blocks_per_side
+    block = _start(problem.data, rows // 2 * cols + cols // 2)
+    if block is None:
+        return Decision(asked or problem.shades or (0.0, 1.0))
+    start = "the block in the middle of the start"
+    return decide(problem, asked, values_of([block], 1)[0], name=start)
+
+
+def _start(data: LocalData | CoupledData, i: int) -> Image | None:
+    """Block i of the default start; None where it takes all blocks to tell its scale."""
+    name = next(iter(data.starts))
+    if isinstance(data, LocalData):
+        return data.starts[name](data.operator([i], threads=1), i)
+    if name not in ("fbp", "zero-filled"):
+        return None
+    groups = range(data.groups)
+    y = data.filtered(groups) if name == "fbp" else data.y(groups)
+    model = data.model([i], threads=1)
+    seen = model.footprint(i)
+    columns = seen.first[:, None] + np.arange(seen.width)
+    return model.adjoint(i, np.take_along_axis(y, columns, axis=1), None)
 
 
 def _dot_test(problem: Problem, data: CoupledData) -> str:

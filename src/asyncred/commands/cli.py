@@ -119,6 +119,8 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
             _model(options.denoiser, options),
             per_node=options.ranks_per_node,
             minibatch=options.minibatch,
+            shades=options.range,
+            strict=options.strict,
         )
     )
 

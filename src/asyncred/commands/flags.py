@@ -130,7 +130,16 @@ def _add_check(commands: Commands) -> Parser:
         metavar="COUNT",
         help="ranks of the job on one node [all of them]",
     )
-    for key in ("denoiser", *OF_THE_DENOISER, "images", "minibatch", "block", "center"):
+    for key in (
+        "denoiser",
+        *OF_THE_DENOISER,
+        "images",
+        "minibatch",
+        "block",
+        "center",
+        "range",
+        "strict",
+    ):
         add_flag(check, DECLARED[key], checked=True)
     return check
 

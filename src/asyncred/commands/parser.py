@@ -108,7 +108,8 @@ def add_flag(parser: Arguments, one: Parameter, *, checked: bool = False) -> Non
     if isinstance(one.default, tuple):
         settings |= {"action": "append"}
     if checked:
-        settings |= {"type": typed(one.check), "default": one.default}
+        settings |= {"default": one.default}
+        settings |= {} if isinstance(one.default, bool) else {"type": typed(one.check)}
     else:
         settings |= {"default": argparse.SUPPRESS}
     parser.add_argument(f"--{one.name}", **settings).choices = one.choices or None

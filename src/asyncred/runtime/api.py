@@ -9,7 +9,7 @@ arguments, and gets the same answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from asyncred.denoisers.onnx import Denoiser, OnnxDenoiser
 from asyncred.denoisers.shipped import find_model
 from asyncred.files.problem.arrays import NAME, ArrayProblem
+from asyncred.files.problem.plausible import marked
 from asyncred.files.result import Record, Result
 from asyncred.files.result import read_result as read_row
 from asyncred.history import Sample
@@ -51,6 +52,8 @@ class Solution:
     """What is said of each image: history, updates of each block, delays, times."""
     parameters: dict[str, Any]
     """All parameters by key, those that were left open as they were chosen."""
+    notes: list[str]
+    """What was found or taken for granted; what looks wrong begins with !!."""
 
     @property
     def history(self) -> list[Sample]:
@@ -77,10 +80,16 @@ class Quiet:
     def __init__(self, callback: Callback | None) -> None:
         self._callback, self._stopped = callback, False
         self.setup: Setup | None = None
+        self.told: list[str] = []
 
     def begins(self, setup: Setup) -> None:
         """Keep what was chosen."""
         self.setup = setup
+        self.told += [*setup.plan.problem.data.notes, *marked(setup.plan.doubts)]
+
+    def notes(self, setup: Setup, notes: Sequence[str]) -> None:
+        """Keep them."""
+        self.told += notes
 
     @contextmanager
     def image(self, setup: Setup, row: int) -> Iterator[Show]:
@@ -147,10 +156,12 @@ def solve(
         carry_out(config, plan, ranks, results, watch)
     assert watch.setup is not None
     rows = {row: one for part in ranks.allgather(results.rows) for row, one in part.items()}
-    return _solution([rows[row] for row in sorted(rows)], watch.setup)
+    found = [rows[row] for row in sorted(rows)]
+    told = [note for part in ranks.allgather(watch.told) for note in part]
+    return _solution(found, watch.setup, list(dict.fromkeys(told)))
 
 
-def _solution(found: list[Recovered], setup: Setup) -> Solution:
+def _solution(found: list[Recovered], setup: Setup, notes: list[str]) -> Solution:
     """Of one image, or of a stack of them."""
     images, starts = [one.image for one in found], [one.start for one in found]
     stack = setup.plan.problem.data.stack.images is not None
@@ -159,6 +170,7 @@ def _solution(found: list[Recovered], setup: Setup) -> Solution:
         np.stack(starts) if stack else starts[0],
         [one.record for one in found],
         parameters_used(setup),
+        notes,
     )
 
 

@@ -110,6 +110,7 @@ def _all_images(
             continue
         with _fatal(setup):
             job = make_job(setup, images[row], deadline - time.monotonic())
+        watch.notes(setup, job.notes)
         with watch.image(setup, row) as show:
             outcome = reconstruct(job, signalled, show)
         record = gather_record(setup, job, outcome)

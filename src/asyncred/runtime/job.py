@@ -10,8 +10,9 @@ import numpy as np
 
 from asyncred.denoisers.onnx import Denoiser
 from asyncred.denoisers.provider import Provider
-from asyncred.denoisers.values import Parts, Ranged, range_of, sample, without_phases
+from asyncred.denoisers.values import Parts, Ranged, without_phases
 from asyncred.files.checkpoint import Past, read_blocks, read_past, read_residual
+from asyncred.files.problem.plausible import marked, said, settle
 from asyncred.history import Times
 from asyncred.operators import Image, Operator
 from asyncred.red.continuation import Continued
@@ -26,6 +27,7 @@ from asyncred.runtime.instrument import SlowedRed, TimedDenoiser, TimedOperator
 from asyncred.runtime.placement import Placement, Team
 from asyncred.runtime.plan import Plan, truth_blocks
 from asyncred.runtime.refusals import checkpoint_of
+from asyncred.runtime.shades import OTHERWISE, Pair, Values, decide, together, values_of
 from asyncred.runtime.terms import CoupledTerm, ImageTerm, LocalTerm
 
 
@@ -87,6 +89,9 @@ class Job:
     def placement(self) -> Placement:
         """What this rank owns and may use."""
         return self.team.placement
+
+    notes: tuple[str, ...] = ()
+    """What its start told of the values of black and white, if that is worth a line."""
 
     @property
     def own(self) -> list[int]:
@@ -155,12 +160,9 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
     known = on_all(comm, lambda: truth_blocks(plan.problem, own, index))
     term = setup.term.turn(index)
     truth = without_phases(known, term.phases)
-    shades = config.data.range or plan.problem.shades
-    if shades is None:
-        samples = comm.allgather(
-            [sample(block, len(plan.problem.grid)) for block in term.x0.values()]
-        )
-        shades = range_of(np.concatenate([part for parts in samples for part in parts]))
+    parts = comm.allgather(values_of(list(term.x0.values()), len(plan.problem.grid)))
+    start = together([part for some in parts for part in some])
+    shades, notes = on_all(comm, lambda: _shades(setup, index, start))
     job = Job(
         config,
         plan,
@@ -174,9 +176,21 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
         Past.nothing(len(plan.problem.grid)),
         checkpoint=checkpoint_of(config.files.kept, plan.problem, index),
         potentials={} if plan.has_potential else None,
+        notes=notes,
     )
     cut = checkpoint_of(config.files.resume, plan.problem, index)
     return job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
+
+
+def _shades(setup: Setup, index: int, start: Values) -> tuple[Pair, tuple[str, ...]]:
+    """An image's values of black and white, and what is to be said of them. Raises ValueError."""
+    problem, config = setup.plan.problem, setup.config
+    name = "the start" if len(setup.images) == 1 else f"image {index}: the start"
+    found = decide(problem, config.data.range, start, name=name)
+    doubts = settle(problem.path, said(found.doubt), strict=config.data.strict)
+    low, high = found.shades
+    notes = [f"{note}, {low:.4g} and {high:.4g}; {OTHERWISE}" for note in said(found.note)]
+    return found.shades, (*notes, *marked(doubts))
 
 
 def _resumed(job: Job, path: Path) -> Job:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import onnxruntime
 
 from asyncred.denoisers.values import with_phases
 from asyncred.files.checkpoint import previous
+from asyncred.files.problem.plausible import marked
 from asyncred.files.result import SAMPLES, Layout, Record, ResultFile, create_result, write_result
 from asyncred.history import Reason
 from asyncred.operators import Image
@@ -58,7 +59,7 @@ class FileResults:
                 for _ in stream:
                     pass
         elif len(setup.images) == 1:
-            layout = _layout(setup, len(record.history), len(record.drifts))
+            layout = _layout(setup, len(record.history), len(record.drifts), job.notes)
             write_result(output, layout, record, images)
         else:
             with ResultFile(output) as file:
@@ -171,8 +172,11 @@ def _open_stack(setup: Setup) -> None:
         create_result(config.files.output, _layout(setup, SAMPLES, drifts))
 
 
-def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
-    """What the result file says of all images, with room for so much of each one's history."""
+def _layout(setup: Setup, samples: int, drifts: int, notes: Sequence[str] = ()) -> Layout:
+    """What the result file says of all images, with room for so much of each one's history.
+
+    ``notes`` are those that came up after the start.
+    """
     problem, ranks = setup.plan.problem, setup.team.everybody.size
     return Layout(
         problem.grid,
@@ -182,14 +186,14 @@ def _layout(setup: Setup, samples: int, drifts: int) -> Layout:
         samples,
         drifts,
         problem.has_truth,
-        _provenance(setup),
+        _provenance(setup, notes),
     )
 
 
-def _provenance(setup: Setup) -> dict[str, Any]:
+def _provenance(setup: Setup, notes: Sequence[str]) -> dict[str, Any]:
     """Where a result comes from."""
     plan, team = setup.plan, setup.team
-    notes = plan.problem.data.notes
+    told = [*plan.problem.data.notes, *marked(plan.doubts), *notes]
     return {
         "parameters": parameters_used(setup),
         "command": shlex.join(sys.argv),
@@ -206,7 +210,7 @@ def _provenance(setup: Setup) -> dict[str, Any]:
         "providers": [provider.words for provider in setup.denoisers.providers],
         "onnxruntime": onnxruntime.__version__,
         "mpi": library_version(team.everybody),
-        **({"notes": list(notes)} if notes else {}),
+        **({"notes": told} if told else {}),
     }
 
 

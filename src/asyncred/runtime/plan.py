@@ -14,6 +14,7 @@ from asyncred.denoisers.onnx import EXACT, DenoiserModel
 from asyncred.errors import InputError
 from asyncred.files.checkpoint import read_block
 from asyncred.files.problem import Asked, Problem, read_problem
+from asyncred.files.problem.plausible import settle
 from asyncred.files.result import read_result_block, read_start
 from asyncred.operators import Image
 from asyncred.runtime.config import STARTS, FilesConfig, MachineConfig, RunConfig
@@ -53,6 +54,8 @@ class Plan:
     """How many ranks share an image; there are several such groups only for a stack."""
     done: list[bool]
     """Which images a resumed run finds complete."""
+    doubts: tuple[str, ...]
+    """What looks wrong about the problem."""
 
     @property
     def has_potential(self) -> bool:
@@ -102,6 +105,7 @@ def make_plan(
         config.stopping.tolerance(proximal=proximal is not None),
         together,
         [False] * len(problem.images) if files is None else resumable(files, problem, digest),
+        settle(problem.path, problem.doubts(asked.range or problem.shades), strict=asked.strict),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from asyncred.denoisers.provider import Provider
+from asyncred.files.problem.plausible import marked
 from asyncred.files.result import Record, Result
 from asyncred.history import MUCH, Sample
 from asyncred.metrics import snr
@@ -31,6 +32,10 @@ class Watch(Protocol):
 
     def begins(self, setup: Setup) -> None:
         """The input is fine."""
+        ...
+
+    def notes(self, setup: Setup, notes: Sequence[str]) -> None:
+        """What the start of an image told."""
         ...
 
     def image(self, setup: Setup, row: int) -> AbstractContextManager[Show]:
@@ -57,6 +62,11 @@ class Terminal:
         """Rank 0 says what is about to be done."""
         if setup.team.everybody.rank == 0:
             say_start(setup)
+
+    def notes(self, setup: Setup, notes: Sequence[str]) -> None:
+        """Rank 0 of the image says them."""
+        if setup.team.comm.rank == 0:
+            say_notes(notes)
 
     @contextmanager
     def image(self, setup: Setup, row: int) -> Iterator[Show]:
@@ -112,10 +122,19 @@ def say_start(setup: Setup) -> None:
         f"tau {plan.tau:g}, {_update(plan, config.update)}, {plan.budget} updates",
         flush=True,
     )
-    for note in plan.problem.data.notes:
-        print(f"note: {note}", flush=True)
+    say_notes((*plan.problem.data.notes, *marked(plan.doubts)))
     if ranks > (os.cpu_count() or 1) * hosts:
         print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    """A line each; doubts are marked as such already."""
+    for note in notes:
+        print(_noted(note), flush=True)
+
+
+def _noted(note: str) -> str:
+    return note if note.startswith("!!") else f"note: {note}"
 
 
 def _update(plan: Plan, asked: UpdateConfig) -> str:
@@ -202,7 +221,7 @@ def summary(result: Result) -> str:
         f"distance {result.column('distance')[-1]:.2e}, step {result.column('step')[-1]:.1e}"
         f"{_misfit(result.column('misfit')[-1])}",
         *_particulars(result),
-        *(f"note: {note}" for note in what.get("notes", [])),
+        *(_noted(note) for note in what.get("notes", [])),
     ]
     if result.truth is not None:
         lines.append(

@@ -26,6 +26,7 @@ import h5py
 from asyncred.files.problem.fields import finite, integer, node
 from asyncred.files.problem.head import Asked, read_stack, write_head
 from asyncred.files.problem.kinds import LocalData
+from asyncred.files.problem.plausible import PARTS, Shades, of_sign, of_values, said, spread
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import BlockRandom, Image
@@ -34,6 +35,9 @@ from asyncred.operators.kernels import halved
 from asyncred.operators.total_variation import total_variation_start
 
 CHECK_VALUES = 8
+
+TRIED = 64
+"""Rows of A that the sign of y is held against."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,31 @@ class BlockRandomData(LocalData):
             self.y(i)
             if self.seed is None:
                 self.matrix(i)
+
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """About the measurements of some blocks, and the sign of those of the brightest."""
+        some = spread(len(self.grid), PARTS)
+        with open_hdf5(self.path) as file:
+            stored = file["measurements/y"]
+            y = {
+                i: np.asarray(stored[(*self.stack.leading, i, slice(self.rows(i)))], np.float32)
+                for i in some
+            }
+        everything = np.concatenate(list(y.values()))
+        if not np.isfinite(everything).all():
+            return ()
+        blank = of_values(everything, "/measurements/y")
+        i = max(some, key=lambda i: float(np.linalg.norm(y[i])))
+        rows = min(self.rows(i), TRIED)
+        return said(blank or of_sign(y[i][:rows], self.first_rows(i, rows).sum(axis=1), shades))
+
+    def first_rows(self, i: int, count: int) -> NDArray[np.float32]:
+        """Some rows of A_i, float32 [count, n_i]; where they are drawn, times a number."""
+        n = math.prod(region_shape(self.grid.block(i)))
+        if self.seed is not None:
+            return draw_matrix(self.seed, i, count, n)
+        with open_hdf5(self.path) as file:
+            return np.asarray(file["operator/A"][i, :count, :n])
 
     def rows(self, i: int) -> int:
         """m_i."""

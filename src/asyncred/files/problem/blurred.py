@@ -19,6 +19,16 @@ import h5py
 from asyncred.files.problem.fields import finite, node, reals
 from asyncred.files.problem.head import write_head
 from asyncred.files.problem.kinds import LocalData
+from asyncred.files.problem.plausible import (
+    OUTSIDE,
+    PARTS,
+    VALUES,
+    Shades,
+    of_level,
+    of_values,
+    said,
+    spread,
+)
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Image
@@ -28,6 +38,21 @@ Array = NDArray[np.float32]
 
 BORDER_KINDS = 9
 """Blocks inside, at a side and in a corner of the image have windows of different shapes."""
+
+SUMS, MEANT = (0.5, 2.0), (0.1, 10.0)
+"""Between the first a kernel's sum may lie, and between the second where y is as bright."""
+
+NO_SUM = 1e-3
+"""A kernel whose sum is no larger has none, but for rounding."""
+
+SMALLEST = 5
+"""Sides of a kernel whose middle is looked for."""
+
+APART = 4.0
+"""How many times the weight of its middle its corners must have to be taken for the middle."""
+
+OFF = 0.3
+"""Of a side: how far the centre of weight may lie from the middle."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +99,19 @@ class BlurredData(LocalData):
         for i in range(len(self.grid)):
             self.y(i)
 
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """About the kernel, and the measurements of some blocks against its sum."""
+        some = [self._measured_by(i).ravel() for i in spread(len(self.grid), PARTS)]
+        y = np.concatenate([part[:: max(1, part.size * len(some) // VALUES)] for part in some])
+        y = y[np.isfinite(y)]
+        blank = of_values(y, "/measurements/y")
+        kernel = of_kernel(self.kernel, y, shades)
+        level = None if blank or kernel else of_level(y / self.kernel.sum(), shades)
+        return (*kernel, *said(blank, level))
+
     def y(self, i: int) -> Array:
         """y on the ``measured_region`` of block i, float32. Raises ValueError on NaN or Inf."""
-        region = measured_region(self.grid, i, self.radius, self.factor)
-        with open_hdf5(self.path) as file:
-            where = (*self.stack.leading, *region)
-            y = np.asarray(file["measurements/y"][where], np.float32)
+        y = self._measured_by(i)
         finite(self.path, f"/measurements/y: block {i} and what surrounds it", y)
         return y
 
@@ -87,10 +119,68 @@ class BlurredData(LocalData):
         """``y`` of some blocks."""
         return {i: self.y(i) for i in blocks}
 
+    def _measured_by(self, i: int) -> Array:
+        """``y``, finite or not."""
+        region = measured_region(self.grid, i, self.radius, self.factor)
+        with open_hdf5(self.path) as file:
+            where = (*self.stack.leading, *region)
+            return np.asarray(file["measurements/y"][where], np.float32)
+
     @property
     def _sides(self) -> list[tuple[int, int]]:
         """Of a block and of the image, by axis."""
         return list(zip(self.grid.block_shape, self.grid.shape, strict=True))
+
+
+def of_kernel(kernel: Array, y: Array, shades: Shades | None) -> tuple[str, ...]:
+    """Doubts about a kernel [kh, kw]: its sum, and where it has its weight.
+
+    ``y`` are measurements: where they are as bright as the kernel makes an image of these values,
+    another sum is meant.
+    """
+    return said(_of_sum(float(kernel.sum()), y, shades), _of_middle(np.abs(kernel)))
+
+
+def _of_sum(total: float, y: Array, shades: Shades | None) -> str | None:
+    if SUMS[0] <= total <= SUMS[1]:
+        return None
+    bright = float(np.quantile(y, 0.99)) if y.size else 0.0
+    high = 1.0 if shades is None else shades[1]
+    brighter = total < 1 or bright > 1.1 * high
+    if MEANT[0] <= total <= MEANT[1] and brighter and bright <= (1 + OUTSIDE) * total * high:
+        return None
+    way = "divide it by its sum" if total > NO_SUM else "a blur keeps the light: check its signs"
+    return f"/operator/kernel sums up to {total:.3g}, expected about 1: {way}"
+
+
+def _of_middle(weight: Array) -> str | None:
+    """Whether a kernel was left with its middle at [0, 0], or lies at a side."""
+    sides = weight.shape
+    total, middle = float(weight.sum()), [side // 2 for side in sides]
+    if min(sides) < SMALLEST or total == 0:
+        return None
+    near = tuple(
+        slice(m - side // 8, m + side // 8 + 1) for m, side in zip(middle, sides, strict=True)
+    )
+    inside, outside = (float(k[near].sum()) for k in (weight, np.fft.fftshift(weight)))
+    if outside > APART * inside and outside > total / 4:
+        return (
+            f"/operator/kernel has {100 * outside / total:.0f} % of its weight in its corners, "
+            f"expected it around its middle [{middle[0]}, {middle[1]}]: numpy.fft.fftshift puts "
+            "it there"
+        )
+    rows, cols = np.indices(sides)
+    off = [
+        float((weight * place).sum()) / total - m
+        for place, m in zip((rows, cols), middle, strict=True)
+    ]
+    if all(abs(o) <= OFF * side for o, side in zip(off, sides, strict=True)):
+        return None
+    return (
+        f"/operator/kernel has its centre of weight [{off[0]:.1f}, {off[1]:.1f}] pixels off its "
+        f"middle [{middle[0]}, {middle[1]}], which shifts the image by as much, expected about "
+        "[0, 0]: centre it"
+    )
 
 
 def measured_shape(grid: BlockGrid, factor: int) -> tuple[int, int]:

@@ -22,11 +22,16 @@ from asyncred.files.problem.calibration import central, phases
 from asyncred.files.problem.fields import finite, node
 from asyncred.files.problem.head import Asked, read_stack, write_head
 from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.kspace import of_kspace
+from asyncred.files.problem.plausible import VALUES, Shades, spread
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import CartesianMri, Image
 
 Complex = NDArray[np.complex64]
+
+COILS, FEWEST_COILS = 4, 2
+"""So many are looked at for what is wrong with them, if there are: of large ones the fewest."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,14 @@ class MriData(CoupledData):
         share, n = blocks / len(self.grid), math.prod(self.grid.block_shape)
         samples = int(self.mask.sum())
         return round(8 * (blocks * n * (1 + self.coils) + self.coils * samples * (4 + 2 * share)))
+
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """About the samples of some coils, the first among them, and the mask."""
+        most = max(FEWEST_COILS, min(COILS, VALUES // self.mask.size))
+        some = [
+            self.kspace(slice(c, c + 1), slice(None), slice(None)) for c in spread(self.coils, most)
+        ]
+        return of_kspace(np.concatenate(some), self.mask, self.place)
 
     def check(self) -> None:
         """Read all that can be wrong. Raises ValueError."""

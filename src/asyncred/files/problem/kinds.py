@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncred.files.problem.head import Stack
+from asyncred.files.problem.plausible import Shades
 from asyncred.grid import BlockGrid
 from asyncred.operators import ForwardModel, Image, Operator
 
@@ -68,6 +69,14 @@ class Data:
     def notes(self) -> tuple[str, ...]:
         """What was found, or taken for granted, that the user should know; a line each."""
         return ()
+
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """What makes the image's measurements, or A, look wrong, with a way out; a line each.
+
+        ``shades`` are the values of black and white, None where the start will tell them. Reads a
+        bounded part of y. Raises ValueError.
+        """
+        raise NotImplementedError
 
     def bytes_of(self, blocks: int) -> int:
         """Memory that some full blocks of a rank take, roughly, without the denoiser's."""

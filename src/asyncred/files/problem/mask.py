@@ -21,9 +21,22 @@ import h5py
 from asyncred.files.problem.fields import finite, node, picture
 from asyncred.files.problem.head import Asked, read_stack, write_head
 from asyncred.files.problem.kinds import LocalData
+from asyncred.files.problem.plausible import (
+    PARTS,
+    VALUES,
+    Shades,
+    of_level,
+    of_values,
+    said,
+    spread,
+)
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid
 from asyncred.operators import Image, Mask
+
+INVERTED = 0.001, 0.01
+"""Shares of the pixels that hold a number other than 0: of those called measured no more than the
+first, of the others more than the second, where a mask is inverted."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,32 @@ class MaskData(LocalData):
         for i in range(len(self.grid)):
             self.y(i)
 
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """About the measured pixels of some blocks, and whether the others are those."""
+        parts = [self._pixels(i) for i in spread(len(self.grid), PARTS)]
+        measured, others = (np.concatenate(part) for part in zip(*parts, strict=True))
+        held = [
+            float(((y != 0) & np.isfinite(y)).mean()) if y.size else 0.0 for y in (measured, others)
+        ]
+        if held[0] <= INVERTED[0] and held[1] > INVERTED[1]:
+            return (
+                f"/operator/mask: of the pixels that it calls measured {100 * held[0]:.3g} % hold "
+                f"a number other than 0, of the others {100 * held[1]:.3g} %, expected the "
+                "reverse: 1 is for what was measured; invert it",
+            )
+        blank = of_values(measured, "/measurements/y where it was measured")
+        return said(blank or of_level(measured, shades))
+
+    def _pixels(self, i: int) -> tuple[Image, Image]:
+        """y of block i where it was measured, and elsewhere; some of each, finite or not."""
+        mask = self.mask(i)
+        with open_hdf5(self.path) as file:
+            where = (*self.stack.leading, *self.grid.block(i))
+            y = np.asarray(file["measurements/y"][where], np.float32)
+        measured, others = y[mask], y[~mask]
+        step = max(1, y.size * PARTS // VALUES)
+        return measured[::step], others[::step]
+
     def mask(self, i: int) -> NDArray[np.bool_]:
         """M_i, bool [h, w]. Raises ValueError."""
         with open_hdf5(self.path) as file:
@@ -71,7 +110,10 @@ class MaskData(LocalData):
         with open_hdf5(self.path) as file:
             where = (*self.stack.leading, *self.grid.block(i))
             y = np.asarray(file["measurements/y"][where], np.float32)
-        finite(self.path, f"/measurements/y: block {i}, where it was measured,", y[self.mask(i)])
+        measured = y[self.mask(i)]
+        inverted = measured.size > 0 and not np.isfinite(measured).any()
+        hint = " (is the mask inverted? it is 1 there)" if inverted else ""
+        finite(self.path, f"/measurements/y: block {i}, where it was measured{hint},", measured)
         return y
 
     def operator(self, blocks: list[int], *, threads: int) -> Mask:

@@ -23,6 +23,15 @@ import h5py
 from asyncred.files.problem.fields import finite, node, pair
 from asyncred.files.problem.head import Asked, read_stack, write_head
 from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.plausible import (
+    PARTS,
+    VALUES,
+    Shades,
+    of_sign,
+    of_values,
+    said,
+    spread,
+)
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid
 from asyncred.operators import Image, SparseMatrix
@@ -31,6 +40,9 @@ from asyncred.operators.matrix import Columns
 GROUPS = 256
 """At least so many groups, and one a rank, where there are as many rows: minibatches are drawn of
 them, and each rank holds its share of the residual."""
+
+TRIED = 64
+"""Rows of a group that the sign of y is held against, at most."""
 
 ROWS, ENTRIES = 1 << 16, 1 << 20
 """How much of A is read at once, at most, or one row."""
@@ -76,6 +88,38 @@ class MatrixData(CoupledData):
         step = max(1, ENTRIES // self.run)
         for first in range(0, self.groups, step):
             self.y(range(first, min(first + step, self.groups)))
+
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """About y, and its sign in some runs of rows."""
+        step = max(1, self.rows // VALUES)
+        with open_hdf5(self.path) as file:
+            y = np.asarray(file["measurements/y"][(*self.stack.leading, slice(None, None, step))])
+            parts = [self._light(file, group) for group in spread(self.groups, PARTS)]
+        if not np.isfinite(y).all():
+            return ()
+        some = np.concatenate([values for values, _ in parts])
+        sums = np.concatenate([sums for _, sums in parts])
+        return said(of_values(y, "/measurements/y") or of_sign(some, sums, shades))
+
+    def _light(
+        self, file: h5py.File, group: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """y of the first rows of a group, and the sums of these rows of A; few where they are long.
+
+        [rows] twice. No rows where the entries of one are too many, or not where they should be.
+        """
+        operator, first = file["operator"], group * self.run
+        end = min(first + min(self.run, TRIED), self.rows)
+        ends = operator["indptr"][first : end + 1].astype(np.int64)
+        count = int(np.searchsorted(ends, ends[0] + VALUES // PARTS, "right")) - 1
+        ends = ends[: max(0, count) + 1]
+        if (np.diff(ends) < 0).any() or ends[0] < 0 or ends[-1] > self.entries:
+            ends = ends[:1]
+        entries = np.asarray(operator["data"][ends[0] : ends[-1]], np.float32)
+        rows = np.repeat(np.arange(ends.size - 1), np.diff(ends))
+        sums = np.bincount(rows, entries, minlength=ends.size - 1).astype(np.float32)
+        where = (*self.stack.leading, slice(first, first + sums.size))
+        return np.asarray(file["measurements/y"][where], np.float32), sums
 
     def model(self, blocks: list[int], *, threads: int) -> SparseMatrix:
         """A_i of some blocks; of the others no more than a few rows at a time."""

@@ -22,6 +22,8 @@ import h5py
 from asyncred.files.problem.fields import finite, node, real, reals, string
 from asyncred.files.problem.head import Asked, read_stack, write_head
 from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.plausible import Shades
+from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid
 from asyncred.operators import Image
@@ -64,6 +66,19 @@ class ParallelBeamData(CoupledData):
         """Read all that can be wrong. Raises ValueError."""
         for view in range(self.groups):
             self.y(range(view, view + 1))
+
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """About angles and axis, and the line integrals of some views."""
+        step = step_of(self.groups, self.bins)
+        with open_hdf5(self.path) as file:
+            where = (*self.stack.leading, slice(None, None, step))
+            y = np.asarray(file["measurements/y"][where], np.float32)
+        return of_scan(self.sinogram(y, step), self.angles, shades)
+
+    def sinogram(self, y: NDArray[np.float32], step: int) -> Sinogram:
+        """Every ``step``-th view, float32 [views, bins], and what the file says of these."""
+        longest = self.pixel * math.hypot(*self.grid.shape)
+        return Sinogram(y, self.angles[::step], step, self.center, longest)
 
     def model(self, blocks: list[int], *, threads: int) -> ParallelBeam:
         """A."""

@@ -25,6 +25,7 @@ import h5py
 from asyncred.files.problem.fields import finite, node, string
 from asyncred.files.problem.head import Asked, read_stack
 from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.plausible import Shades, of_values, said
 from asyncred.files.whole import open_hdf5
 from asyncred.grid import BlockGrid
 from asyncred.operators import ForwardModel
@@ -70,6 +71,13 @@ class PluginData(CoupledData):
         step = max(1, VALUES // self.measured[1])
         for first in range(0, self.groups, step):
             self.y(range(first, min(first + step, self.groups)))
+
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """About the measurements of some groups; what A should be only its class knows."""
+        step = max(1, self.groups // max(1, VALUES // self.measured[1]))
+        with open_hdf5(self.path) as file:
+            where = (*self.stack.leading, slice(None, None, step))
+            return said(of_values(np.asarray(file["measurements/y"][where]), "/measurements/y"))
 
     def model(self, blocks: list[int], *, threads: int) -> ForwardModel:
         """A, as its class makes it. Raises ValueError where it is not what it should be."""

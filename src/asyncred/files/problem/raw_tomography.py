@@ -7,6 +7,8 @@ what is worth a note.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from asyncred.files.problem.flaws import bridged, zingers
 from asyncred.files.problem.head import Asked, block_for, choose
 from asyncred.files.problem.kinds import CoupledData
 from asyncred.files.problem.parallel_beam import ParallelBeamData
+from asyncred.files.problem.plausible import Shades, of_images
+from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
 from asyncred.grid import BlockGrid
 from asyncred.operators.rotation_axis import find_axis
 
@@ -43,12 +47,18 @@ class RawTomographyData(ParallelBeamData):
 
     counts: Counts
     remarks: tuple[str, ...]
+    suspected: tuple[str, ...]
+    """Doubts about the slices that were looked at."""
     last: LastSlice = field(default_factory=LastSlice, compare=False, repr=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was found, and taken for granted, beforehand."""
         return self.remarks
+
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """About the slices that were looked at beforehand."""
+        return self.suspected
 
     def check(self) -> None:
         """Read all of a slice. Raises ValueError."""
@@ -81,6 +91,7 @@ def read_raw_tomography(
         pixel=1.0,
         counts=counts,
         remarks=(axis, *notes, *found),
+        suspected=_suspected(counts, dict(zip(slices, y, strict=True)), angles, center),
     )
 
 
@@ -101,6 +112,20 @@ def read_angles(path: Path, dataset: h5py.Dataset, count: int) -> Numbers:
     if units is not None and not units.lower().startswith(("deg", "rad")):
         raise ValueError(f"{path}: {dataset.name} units is {units!r}, expected 'deg' or 'rad'")
     return angles if units and units.lower().startswith("rad") else np.radians(angles)
+
+
+def _suspected(
+    counts: Counts, y: Mapping[int, Array], angles: Numbers, center: float
+) -> tuple[str, ...]:
+    """Doubts about some slices by number, line integrals [views, bins]."""
+    longest = math.hypot(counts.shape[2], counts.shape[2])
+    step = step_of(angles.size, counts.shape[2])
+    some, place = angles[::step], f"/{counts.projections.name}"
+    found = {
+        row: of_scan(Sinogram(slice_[::step], some, step, center, longest, place), angles, None)
+        for row, slice_ in y.items()
+    }
+    return of_images(found, stack=True)
 
 
 def _axis(y: Array, angles: Numbers, asked: Asked) -> tuple[float, str]:

@@ -22,6 +22,7 @@ from asyncred.files.problem.mask import read_mask
 from asyncred.files.problem.matrix import read_matrix
 from asyncred.files.problem.nxtomo import is_nxtomo, read_nxtomo
 from asyncred.files.problem.parallel_beam import read_parallel_beam
+from asyncred.files.problem.plausible import LOOKED_AT, Shades, of_images, spread
 from asyncred.files.problem.plugin import installed, read_plugin
 from asyncred.files.problem.superresolution import read_superresolution
 from asyncred.files.whole import open_hdf5
@@ -61,6 +62,8 @@ class Problem:
     shades: tuple[float, float] | None
     """The values of black and white; None where nothing but an image tells."""
     has_truth: bool
+    stated: bool = False
+    """Whether the file says these values; else 0 and 1 are assumed."""
 
     @property
     def grid(self) -> BlockGrid:
@@ -71,6 +74,15 @@ class Problem:
     def images(self) -> range:
         """Those that are asked for."""
         return self.data.stack.chosen
+
+    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
+        """What makes the file look wrong, a line each; of a stack, some images are looked at.
+
+        ``shades`` as ``Data.doubts`` takes them. Raises ValueError.
+        """
+        some = [self.images[k] for k in spread(len(self.images), LOOKED_AT)]
+        found = {index: self.data.of(index).doubts(shades) for index in some}
+        return of_images(found, stack=len(self.images) > 1)
 
     def truth(self, region: Region, index: int) -> Image:
         """The truth of an image on a region, of its dtype."""
@@ -104,7 +116,8 @@ def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:
     kind = _kind(path, file)
     data = READERS.get(kind, read_plugin)(path, file, grid, asked)
     known = has_truth(path, file, grid.shape, data.stack.images, data.dtype)
-    return Problem(path, kind, data, read_range(path, file), known)
+    stated = "range" in file["image"].attrs
+    return Problem(path, kind, data, read_range(path, file), known, stated)
 
 
 def _kind(path: Path, file: h5py.File) -> str:

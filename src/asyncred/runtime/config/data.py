@@ -61,6 +61,12 @@ class DataConfig:
         default=None,
         shown="the file's, or found",
     )
+    strict: bool = parameter(
+        checks.flag,
+        "refuse a problem about which there are doubts, the lines that begin with !!",
+        section="data",
+        default=False,
+    )
     start: str = parameter(
         checks.text,
         "image to start from: zero, adjoint (A^T y), centered (A^T y about a constant), fbp "
