@@ -1,4 +1,4 @@
-"""Every kind of problem on pictures that nobody tuned for, all defaults: what each run says of itself.
+"""Every kind of problem on pictures nobody tuned for, all defaults: what each run says of itself.
 
 The photographs are scikit-image's, gray, their longer side scaled to 256 to 383 pixels. Of every
 run: its verdict, exit code, epochs and seconds, the SNR at the end and the best on the way, and how
