@@ -95,7 +95,7 @@ def run(comm: MPI.Intracomm, G: SleepingRed, updates: int) -> tuple[float, float
             truth={},
             records={i: np.zeros(RECORD) for i in placement.own},
             reporting=Reporting(1.0, lambda sample: None, Judge(Tolerance())),
-            fit=Fit(G.A, None, tau=G.tau, potentials=None, minibatch=True),
+            fit=Fit(G.A, None, tau=0.0, potentials=None, minibatch=True),
         )
         stop = AsyncStop(
             counters, updates=updates, most=CLAIM, seconds=math.inf, signalled=lambda: False
