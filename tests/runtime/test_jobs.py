@@ -18,7 +18,7 @@ from asyncred.metrics import snr
 from cluster import JOBS, Cluster
 from launch import find_mpirun
 
-BLOCKS, EPOCHS = 16, 100
+BLOCKS, EPOCHS = 16, 300
 TV = ("--denoiser", "tv", "--sigma", "5", "--threads", "1", "--report", "0.1")
 RUN = (*TV, "--epochs", str(EPOCHS))
 LONG = (*TV, "--epochs", "1e6")
@@ -247,7 +247,7 @@ def test_a_diverged_run_is_not_repeated(launcher, cluster, problem, tmp_path):
     found = cluster.wait(job)
     assert (found["ExitCode"], found["Restarts"]) == ("4:0", "0"), cluster.log(job)
     assert cluster.log(job).count("asyncred run") == 1
-    assert "diverged: x is not finite, or further off" in cluster.log(job)
+    assert "\ndiverged: x moves ever farther" in cluster.log(job)
     assert read_result(tmp_path / "r.h5").provenance["stopped"] == "diverged"
 
 
@@ -324,7 +324,7 @@ def test_modules_are_loaded_before_the_program_is_sought(cluster, problem, tmp_p
 
 def test_a_preempted_job_goes_on_later(cluster, problem, uncut, tmp_path):
     """A job of the partition main wants the whole node, while the other one is in its loop."""
-    node, epochs = ("--ntasks=2", "--nodelist=n2", "--exclusive"), 20 * EPOCHS
+    node, epochs = ("--ntasks=2", "--nodelist=n2", "--exclusive"), 7 * EPOCHS
     flags = (*TV, "--epochs", str(epochs))
     job = cluster.submit(
         "preemptible.sbatch", problem, "-o", "r.h5", *flags, cwd=tmp_path, options=node

@@ -97,6 +97,7 @@ def test_verdict(changes, words):
         (Reason.DIVERGED, 1e-5, 1e-4, 1e-4, "diverged"),
         (Reason.BUDGET, 5e-5, 1e-3, 0.0, "converged"),
         (Reason.BUDGET, 5e-5, 5e-3, 0.0, "not converged"),
+        (Reason.BUDGET, 5e-8, math.inf, 0.0, "converged"),
         (Reason.BUDGET, 5e-5, math.inf, 0.0, "not converged"),
         (Reason.BUDGET, 5e-4, 1e-3, 0.0, "not converged"),
         (Reason.TIME, 1e-6, 1e-6, 1e-4, "not converged"),

@@ -31,6 +31,9 @@ NEGLIGIBLE = 3e-4
 BETTER = 0.8
 """Times the ||G||^2 of the kept x at which a better one is kept."""
 
+NOISE = 0.01
+"""Times the tolerance, below which a step is noise and need not shrink."""
+
 WINDOW = 20
 """Epochs from which the factor q is taken."""
 
@@ -105,4 +108,9 @@ class Judge:
             return True
         if not sample.step < tolerance.step:
             return False
-        return not tolerance.near or self.distance_left() < NEAR * tolerance.step
+        return not tolerance.near or is_near(sample.step, self.distance_left(), tolerance.step)
+
+
+def is_near(step: float, left: float, tol: float) -> bool:
+    """Whether x is near its limit: by the rate at which steps shrink, or as they are mere noise."""
+    return left < NEAR * tol or step < NOISE * tol

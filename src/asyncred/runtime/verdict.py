@@ -11,7 +11,7 @@ import math
 from asyncred.files.result import Record
 from asyncred.history import Ending, Reason, Sample
 from asyncred.runtime.config.stopping import PROXIMAL_TOL
-from asyncred.runtime.judge import NEAR
+from asyncred.runtime.judge import is_near
 
 REASONS = {
     "budget": "all updates asked for are made",
@@ -28,7 +28,7 @@ def verdict_of(ending: Ending, last: Sample, tol: float) -> str:
     if ending.reason in (Reason.TOLERANCE, Reason.DIVERGED):
         return ending.reason.verdict
     tol = tol or PROXIMAL_TOL
-    done = last.step < tol and ending.left < NEAR * tol
+    done = last.step < tol and is_near(last.step, ending.left, tol)
     return "converged" if done and ending.reason is Reason.BUDGET else "not converged"
 
 
