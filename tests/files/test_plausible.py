@@ -142,7 +142,6 @@ ABSURD = [
     ("ct", changed(ANGLES, np.radians), "40 views span 3.06 degrees, .* units = 'rad'"),
     ("ct", changed(ANGLES, lambda v: 2 * np.radians(v)), "40 views span 6.13 degrees"),
     ("ct", attributes(ANGLES, units="rad"), "do not fit the angles.* if these were in deg"),
-    ("ct", changed(ANGLES, np.random.default_rng(0).permutation), "in their order"),
     ("ct", y(lambda v: np.rint(1e4 * np.exp(-v))), "whole numbers up to 1.*, as counts are"),
     ("ct", y(lambda v: 1370 * np.exp(-v)), "up to 1.*at the ends .*, as counts are"),
     ("ct", y(lambda v: np.exp(-v)), "about 0.99 at the ends .*, as transmissions are"),
@@ -240,7 +239,7 @@ def test_counts_of_a_detector(tmp_path):
     path = write_data_exchange(tmp_path / "scan.h5", scan())
     assert doubts(path) == ()
     (found,) = doubts(path, center=20.0)
-    assert re.search(r"image 0: the rotation axis is said to be at bin 20.0, but .* bin 36", found)
+    assert re.search(r"^the rotation axis is said to be at bin 20.0, but .* bin 36", found)
 
 
 def test_a_bounded_part_of_a_large_file_is_read(good, tmp_path, monkeypatch):

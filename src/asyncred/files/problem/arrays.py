@@ -91,7 +91,8 @@ class ArrayProblem:
         with open_hdf5(path) as file:
             data = own_data(path, file, read_grid(path, file, asked), asked, self.make)
             known = has_truth(path, file, data.grid.shape, data.stack.images, data.dtype)
-            return Problem(path, self.kind, data, read_range(path, file), known)
+            shades, stated = read_range(path, file), "range" in file["image"].attrs
+            return Problem(path, self.kind, data, shades, known, stated)
 
 
 def parallel_beam(

@@ -52,12 +52,16 @@ class Moments:
     """m_0 [views]."""
     odd: NDArray[np.bool_]
     """Whether it is far from that of most views [views]."""
+    lopsided: NDArray[np.bool_]
+    """Whether one end of it is far above the other: there the object is cut off [views]."""
     first: Numbers
     """m_1 / m_0 of the views that are not odd."""
     second: Numbers
     """m_2 / m_0 of these."""
     orders: tuple[int, ...]
     """Which of both vary enough over the views to tell angles, 1 and 2."""
+    level: float
+    """What is seen at the ends of most views, at most, as a share of the largest values."""
 
     def lost(self, angles: Numbers) -> NDArray[np.bool_]:
         """The views that are odd, at once from one angle to the next [views].
@@ -72,7 +76,7 @@ class Moments:
         for first, end in edges.reshape(-1, 2):
             beside = whole[max(0, first - 1) : first].any() or whole[end : end + 1].any()
             found[order[first:end]] = beside
-        return found
+        return found & ~self.lopsided
 
     def unexplained(self, angles: Numbers) -> tuple[float, ...]:
         """The share of the variance that angles leave, of each of ``orders``.
@@ -109,27 +113,30 @@ def moments_of(y: Array) -> Moments | None:
     left, right = ends(y)
     both = np.concatenate((left, right))
     top = float(np.quantile(y, 0.95) - np.median(both))
-    if np.quantile(np.abs(both), 0.8) > CUT * top:
+    level = float(np.quantile(np.abs(both), 0.8))
+    if level > CUT * top:
         return None
-    way = np.linspace(0, 1, bins)
-    free = y - (left[:, None] * (1 - way) + right[:, None] * way)
     noise = 1.4826 * float(np.median(np.abs(np.diff(y, axis=1)))) / np.sqrt(2)
-    mass = free.sum(axis=1)
+    way = np.linspace(0, 1, bins)
+    view = y - (left[:, None] * (1 - way) + right[:, None] * way)
+    mass = view.sum(axis=1)
     total = float(np.median(mass))
     if total < CERTAIN * noise * np.sqrt(bins + bins**2 / (2 * end_bins(bins))):
         return None
     odd = np.abs(mass / total - 1) > ODD
     if odd.all():
         return None
+    lopsided = np.abs(left - right) > np.maximum(np.abs(both).reshape(2, -1).max(0) / 2, CUT * top)
     place = np.arange(bins) - (bins - 1) / 2
-    first, second = (free[~odd] @ place**k / mass[~odd] for k in (1, 2))
-    errors = [noise * float(np.linalg.norm(place**k)) / total for k in (1, 2)]
+    first, second = (view[~odd] @ place**k / mass[~odd] for k in (1, 2))
     least = VARIES[0] * bins, VARIES[1] * abs(float(second.mean()))
-    varied = float(np.std(first)), float(np.std(second))
     orders = tuple(
-        k + 1 for k in (0, 1) if varied[k] > max(least[k], CERTAIN * errors[k]) and least[k] > 0
+        k
+        for k, values in ((1, first), (2, second))
+        if np.std(values) > least[k - 1]
+        and np.std(values) > CERTAIN * noise * np.linalg.norm(place**k) / total
     )
-    return Moments(mass, odd, first, second, orders)
+    return Moments(mass, odd, lopsided, first, second, orders, level / top)
 
 
 def ends(y: Array) -> tuple[Numbers, Numbers]:
@@ -141,7 +148,7 @@ def ends(y: Array) -> tuple[Numbers, Numbers]:
 
 def end_bins(bins: int) -> int:
     """How many bins are taken for an end of a view."""
-    return max(1, bins // 50)
+    return max(3, bins // 50)
 
 
 def fitted(angles: Numbers, values: Numbers, order: int) -> Fit:

@@ -32,9 +32,12 @@ LARGEST = 50.0
 NEGATIVE = 0.1
 """How far the lowest line integrals of an image that is negative lie below those beside it."""
 
-SHARE, LEAST = 0.02, 3.0
+SHARE, LEAST = 0.015, 3.5
 """Of the bins, and in bins: how far the axis may lie from where the views put it, and how far
 their centres of mass may stray from where the angles have them."""
+
+LEVER = 0.25
+"""Of the bins times what is seen at the ends of the views: how much further the axis may lie."""
 
 UNEXPLAINED, EXPLAINED = 0.5, 0.1
 """Shares of the variance of the moments that angles leave: of wrong ones more than the first, of
@@ -196,7 +199,8 @@ def _of_axis(scan: Sinogram, moments: Moments) -> str | None:
     fit = fitted(angles, moments.first, 1)
     found = (bins - 1) / 2 + fit.constant
     apart, stray = abs(found - scan.center), float(np.std(moments.first - fit.values))
-    bound = max(fit.gain * max(LEAST, SHARE * bins), CERTAIN * fit.error)
+    share = SHARE + LEVER * moments.level
+    bound = max(fit.gain * max(LEAST, share * bins), CERTAIN * fit.error)
     if apart < bound or stray > apart / 3:
         return None
     return (
