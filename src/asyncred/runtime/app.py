@@ -107,6 +107,7 @@ def _all_images(
     code, early = 0, False
     while not early and (row := _next_row(comm, queue)) < len(images):
         if setup.plan.done[row]:
+            results.there(setup, row)
             continue
         with _fatal(setup):
             job = make_job(setup, images[row], deadline - time.monotonic())

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from asyncred.runtime.comm import Comm, library_version
 from asyncred.runtime.iterate import legs
 from asyncred.runtime.job import Job, Setup
 from asyncred.runtime.reconstruct import Outcome
+from asyncred.runtime.refusals import checkpoint_of
 from asyncred.runtime.terms import CoupledTerm
 from asyncred.runtime.verdict import verdict_of
 
@@ -32,6 +34,10 @@ Streams = Mapping[str, Iterator[tuple[int, Image]]]
 
 class Results(Protocol):
     """Where recovered images go. Every method is collective."""
+
+    def there(self, setup: Setup, row: int) -> None:
+        """An image is there already, complete."""
+        ...
 
     def open(self, setup: Setup) -> None:
         """Before the first image. Raises InputError."""
@@ -44,6 +50,12 @@ class Results(Protocol):
 
 class FileResults:
     """A result file: that of one image appears at the end, that of a stack fills up row by row."""
+
+    def there(self, setup: Setup, row: int) -> None:
+        """Remove the checkpoint that a run which was killed just then has left."""
+        if setup.team.comm.rank == 0:
+            problem, kept = setup.plan.problem, setup.config.files.kept
+            _forget(checkpoint_of(kept, problem, setup.images[row]))
 
     def open(self, setup: Setup) -> None:
         """Make the result of a stack, unless one is there to go on with."""
@@ -64,10 +76,16 @@ class FileResults:
         else:
             with ResultFile(output) as file:
                 file.write(row, setup.plan.problem.grid, record, images)
-            if record.complete and job.checkpoint:
-                for path in (job.checkpoint, previous(job.checkpoint)):
-                    path.unlink(missing_ok=True)
+            if record.complete:
+                _forget(job.checkpoint)
         comm.Barrier()
+
+
+def _forget(checkpoint: Path | None) -> None:
+    """Remove a checkpoint that nobody will resume from."""
+    if checkpoint is not None:
+        for path in (checkpoint, previous(checkpoint)):
+            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,9 @@ class MemoryResults:
 
     def __init__(self) -> None:
         self.rows: dict[int, Recovered] = {}
+
+    def there(self, setup: Setup, row: int) -> None:
+        """Never."""
 
     def open(self, setup: Setup) -> None:
         """Nothing is to be made."""
