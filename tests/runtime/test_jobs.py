@@ -91,14 +91,22 @@ def uncut(cluster, problem, tmp_path_factory):
 def limited(cluster, problem, uncut, tmp_path_factory):
     """A run without end, cut by its limit again and again while the other tests run.
 
-    SLURM looks at limits every 30 s, and is early by as much. The run sleeps most of the time.
+    SLURM looks at limits every 30 s, and is early by as much: twenty restarts, the scripts' own
+    bound, are over in ten minutes. The run sleeps most of the time.
     """
     folder = tmp_path_factory.mktemp("limited")
     config = folder / "run.toml"
     config.write_text('updates = 10_000_000\nslow = ["0:50", "1:50"]\n')
     flags = ("--config", config, *TV)
     job = cluster.submit(
-        "requeue.sbatch", problem, "-o", "r.h5", *flags, cwd=folder, options=LIMITED
+        "requeue.sbatch",
+        problem,
+        "-o",
+        "r.h5",
+        *flags,
+        cwd=folder,
+        options=LIMITED,
+        env={"ASYNCRED_MAX_RESTARTS": "1000"},
     )
     return job, config
 
@@ -508,13 +516,14 @@ def test_cut_by_its_limit_again_and_again(cluster, limited, uncut):
     cluster.call("scancel", "--batch", "--signal=USR1", job)
     cluster.until(lambda: requeued(cluster, job) >= cuts)
     done = int(re.findall(r"^(\d+) updates, ", cluster.log(job), re.MULTILINE)[-1])
-    config.write_text(f"updates = {done + BLOCKS * EPOCHS}\n")
-    found = cluster.wait(job, 60)
+    updates = done + 100 * BLOCKS
+    config.write_text(f"updates = {updates}\n")
+    found = cluster.wait(job, 120)
     log = cluster.log(job)
     restarts = int(found["Restarts"])  # the limit may have come once more meanwhile
     assert found["JobState"] == "COMPLETED" and restarts >= cuts, log
     assert log.count("DUE TO JOB REQUEUE") == restarts, log
-    complete(config.with_name("r.h5"), uncut, done + BLOCKS * EPOCHS)
+    complete(config.with_name("r.h5"), uncut, updates)
 
 
 def requeued(cluster, job):
