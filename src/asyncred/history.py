@@ -62,6 +62,8 @@ class Ending:
     """||x - x*|| / ||x||, estimated from the steps; inf where they do not shrink."""
     kept: Sample | None
     """What is known of the best x that was seen, if one was kept."""
+    back: bool = False
+    """Whether the result is that x, since the objective has risen since."""
 
 
 @dataclass

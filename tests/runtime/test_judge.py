@@ -82,3 +82,45 @@ def test_the_best_is_kept_where_it_is_notably_better():
     found = [judge.better(sample(k, d, 0.1)) for k, d in enumerate([1.0, 0.9, 0.5, 0.7, 0.45, 0.1])]
     assert found == [True, False, True, False, False, True]
     assert judge.kept.updates == 5
+
+
+def objectives(judge, values):
+    """The epochs at which steps are to be halved, by F of one epoch after the other."""
+    found = []
+    for epoch, F in enumerate(values):
+        now = Sample(epoch, float(epoch), 1.0, 0.1, math.nan, 0.0, objective=F)
+        judge.better(now)
+        if judge.overshoots(epoch, now):
+            found.append(epoch)
+    return found
+
+
+def test_a_rise_of_the_objective_halves_the_steps():
+    """That lasts, however small the step may be; x was best where F was least."""
+    judge = Judge(Tolerance())
+    assert objectives(judge, [9, 5, 4, 4.5, 5.5]) == [4]
+    assert judge.kept.objective == 4 and judge.is_behind(Sample(5, 5.0, 1, 0.1, 0, 0, 0, 5.5))
+    falling = Judge(Tolerance())
+    assert objectives(falling, [9 * 0.9**k for k in range(50)]) == []
+    assert not falling.is_behind(falling.kept)
+
+
+def test_of_the_objective_rounding_is_no_rise():
+    ripple = [1 + 5e-5 * (-1) ** k for k in range(50)]
+    assert objectives(Judge(Tolerance()), ripple) == []
+    once = [9, 5, 4, 5, 3.9, 3.8, 5, 3.7]
+    assert objectives(Judge(Tolerance()), once) == []
+
+
+def test_steps_are_halved_six_times_at_most():
+    assert len(objectives(Judge(Tolerance()), [2.0**k for k in range(60)])) == 6
+
+
+def test_the_objective_is_looked_at_once_an_epoch():
+    judge = Judge(Tolerance())
+    rising = [Sample(1, 1.0, 1.0, 0.1, math.nan, 0.0, objective=F) for F in (1.0, 2.0, 3.0, 4.0)]
+    assert not any(judge.overshoots(1 + 0.1 * k, now) for k, now in enumerate(rising))
+
+
+def test_without_an_objective_nothing_is_halved():
+    assert objectives(Judge(Tolerance()), [math.nan] * 9) == []

@@ -27,6 +27,7 @@ import numpy as np
 from asyncred.denoisers.onnx import Denoiser
 from asyncred.grid import BlockGrid
 from asyncred.operators import Image, Operator, Rows
+from asyncred.red.bounds import is_free
 from asyncred.red.operator import RedOperator
 
 SMALL = 1e-6
@@ -37,24 +38,38 @@ class ProximalRed(RedOperator):
     """(A_i^T A_i + mu I)^-1 G_i in the place of G_i; the step size that belongs to it is 1.
 
     ``steps`` of conjugate gradients from 0 solve the system, each at the cost of A_i and its
-    adjoint.
+    adjoint. Within bounds it is that of the pixels free to move (Bertsekas, Projected Newton
+    methods, SIAM J. Control Optim. 20(2), 1982): the projection of the direction of all would end
+    elsewhere than at the stationary points.
     """
 
     def __init__(
-        self, grid: BlockGrid, A: Operator, D: Denoiser, *, tau: float, mu: float, steps: int
+        self,
+        grid: BlockGrid,
+        A: Operator,
+        D: Denoiser,
+        *,
+        tau: float,
+        mu: float,
+        steps: int,
+        bounds: tuple[float, float] | None = None,
     ) -> None:
         super().__init__(grid, A, D, tau=tau)
-        self.mu, self._steps = mu, steps
+        self.mu, self._steps, self._bounds = mu, steps, bounds
 
     def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
         """The direction of block i at the window ``x_tilde``; ``rows`` picks a minibatch of G_i."""
         G_i = super().block(i, x_tilde, rows)
 
+        free: Image | bool = True
+        if self._bounds is not None and not np.iscomplexobj(G_i):
+            free = is_free(x_tilde[self.windows[i].inner], G_i, *self._bounds)
+
         def hessian(v: Image) -> Image:
-            out: Image = self.A.normal(i, v) + np.float32(self.mu) * v
+            out: Image = (self.A.normal(i, v) + np.float32(self.mu) * v) * free
             return out
 
-        return conjugate_gradients(hessian, G_i, self._steps)
+        return conjugate_gradients(hessian, G_i * free, self._steps)
 
 
 class FactoredRed(RedOperator):

@@ -110,6 +110,17 @@ class ProximalStep:
         return 1 / (1 + self._more * min(1.0, delay / self._others))
 
 
+class RelaxedStep:
+    """Another step, halved as often as ``halvings`` says: where the objective has risen."""
+
+    def __init__(self, step: Step, halvings: Callable[[], int]) -> None:
+        self._step, self._halvings = step, halvings
+
+    def __call__(self, i: int, delay: int) -> float:
+        """Return the other step's gamma, halved."""
+        return self._step(i, delay) * 0.5 ** self._halvings()
+
+
 class DecayingStep:
     """Another step, divided by 1 + e / ``epochs`` at the update of a block that had e before.
 

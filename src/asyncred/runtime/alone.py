@@ -37,7 +37,8 @@ class AloneCounters(Plain):
     def __init__(self, comm: Comm, *, sums: int) -> None:
         self.comm = comm
         self._sums = np.zeros((1, sums))
-        self._updates = self._claimed = self._stop = self._asked = self._parts = self._kept = 0
+        self._updates = self._claimed = self._stop = 0
+        self._asked = self._parts = self._kept = self._relaxed = 0
 
     def announce(self) -> None:
         """Count one update."""
@@ -92,6 +93,14 @@ class AloneCounters(Plain):
     def asked_to_keep(self) -> int:
         """How often that was asked."""
         return self._kept
+
+    def ask_to_relax(self) -> None:
+        """Ask for steps of half the size."""
+        self._relaxed += 1
+
+    def asked_to_relax(self) -> int:
+        """How often that was asked."""
+        return self._relaxed
 
     def count_part(self) -> int:
         """Count one part as written; how many were."""

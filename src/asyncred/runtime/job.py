@@ -15,6 +15,7 @@ from asyncred.files.checkpoint import Past, read_blocks, read_past, read_residua
 from asyncred.files.problem.plausible import marked, said, settle
 from asyncred.history import Times
 from asyncred.operators import Image, Operator
+from asyncred.red.bounds import BoundedRed
 from asyncred.red.continuation import Continued
 from asyncred.red.draft import DraftedRed
 from asyncred.red.momentum import HeavyBallRed, Velocity
@@ -27,7 +28,7 @@ from asyncred.runtime.instrument import SlowedRed, TimedDenoiser, TimedOperator
 from asyncred.runtime.placement import Placement, Team
 from asyncred.runtime.plan import Plan, truth_blocks
 from asyncred.runtime.refusals import checkpoint_of
-from asyncred.runtime.shades import OTHERWISE, Pair, Values, decide, together, values_of
+from asyncred.runtime.shades import OTHERWISE, Pair, Values, bounds_of, decide, together, values_of
 from asyncred.runtime.terms import CoupledTerm, ImageTerm, LocalTerm
 
 
@@ -72,6 +73,8 @@ class Job:
     truth: Mapping[int, Image]
     shades: tuple[float, float]
     """The image's values for black and white."""
+    bounds: Pair | None
+    """What x is kept between, if by anything."""
     seconds: float
     """The time limit."""
     past: Past
@@ -113,6 +116,14 @@ class Job:
         """0 for the gradient's update."""
         return self.plan.proximal.momentum if self.plan.proximal else 0.0
 
+    @property
+    def longest_step(self) -> float:
+        """A bound of gamma: ``asyncred.red.stepsize``."""
+        step = self.config.update.step
+        if not isinstance(step, str):
+            return step
+        return 1.0 if self.plan.proximal else 1 / self.plan.tau
+
     def dressed(self, D: Denoiser) -> Denoiser:
         """A denoiser of gray pictures in [0, 1] for images of this one's values."""
         D = D if self.shades == (0.0, 1.0) else Ranged(D, *self.shades)
@@ -126,7 +137,15 @@ class Job:
         elif proximal.factors is not None:
             G = FactoredRed(grid, A, D, tau=tau, mu=proximal.mu)
         else:
-            G = ProximalRed(grid, A, D, tau=tau, mu=proximal.mu, steps=self.config.update.inner)
+            G = ProximalRed(
+                grid,
+                A,
+                D,
+                tau=tau,
+                mu=proximal.mu,
+                steps=self.config.update.inner,
+                bounds=self.bounds,
+            )
         G.potentials = self.potentials
         return G
 
@@ -149,6 +168,9 @@ class Job:
             G = DraftedRed(G, timed(draft), pace, scale=high - low)
         if self.momentum:
             G = HeavyBallRed(G, beta=self.momentum, velocity=velocity, pace=pace)
+        if self.bounds is not None:
+            low, high = self.bounds
+            G = BoundedRed(G, low=low, high=high, longest=self.longest_step)
         factor = dict(self.config.machine.slow).get(self.team.comm.rank, 1.0)
         return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
 
@@ -172,6 +194,7 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
         term,
         truth,
         shades,
+        bounds_of(config.data.bounds, shades, start, potential=plan.has_potential and plan.tau > 0),
         seconds,
         Past.nothing(len(plan.problem.grid)),
         checkpoint=checkpoint_of(config.files.kept, plan.problem, index),

@@ -7,6 +7,9 @@ limit too: with steps that shrink by the factor q an epoch, ||x - x*|| is about 
 the fixed point is approached, and rises again without end, at a rate that no single step shows. It
 counts as diverged where it is ``BEYOND`` times its least, ``PATIENCE`` epochs after that, by steps
 that are not negligible, and goes on rising. The least is also when x was best, and is kept.
+
+**Too long a step**: where the denoiser has a potential, every step that is short enough lowers the
+objective F. A rise that lasts asks for shorter ones; x was best where F was least.
 """
 
 from __future__ import annotations
@@ -37,6 +40,15 @@ NOISE = 0.01
 WINDOW = 20
 """Epochs from which the factor q is taken."""
 
+RISE, ROUNDING = 0.02, 1e-4
+"""A rise of F: by a share of all that it has fallen, and by a share of itself."""
+
+LASTING = 2
+"""Looks, an epoch apart, at which it is seen."""
+
+MOST = 6
+"""Times that steps are halved."""
+
 TINY = 1e-30
 
 NEAR = 20.0
@@ -64,6 +76,9 @@ class Judge:
         """What is known of the x that is kept."""
         self._steps: deque[tuple[float, float]] = deque(maxlen=WINDOW + 1)
         self._distances: deque[float] = deque(maxlen=WINDOW + 1)
+        self._highest, self._lowest = -math.inf, math.inf  # F
+        self._looked = -math.inf
+        self._risen = self._halved = 0
 
     def look(self, epoch: float, sample: Sample) -> Reason | None:
         """Why to stop, if there is a reason to."""
@@ -83,11 +98,41 @@ class Judge:
 
     def better(self, sample: Sample) -> bool:
         """Whether x is notably better than the one kept, and is to be kept instead."""
-        least = math.inf if self.kept is None else self.kept.distance
-        if self._noisy or not sample.distance < BETTER * least:
+        kept = self.kept
+        if kept is None:
+            better = math.isfinite(sample.distance)
+        elif math.isfinite(sample.objective):
+            better = kept.objective - sample.objective > self._rise()
+        else:
+            better = sample.distance < BETTER * kept.distance
+        if self._noisy or not better:
             return False
         self.kept = sample
         return True
+
+    def overshoots(self, epoch: float, sample: Sample) -> bool:
+        """Whether steps are to be halved, since F has risen."""
+        F = sample.objective
+        if self._noisy or not math.isfinite(F) or self._halved == MOST:
+            return False
+        if epoch < self._looked + 1:
+            return False
+        self._looked = epoch
+        self._highest, self._lowest = max(self._highest, F), min(self._lowest, F)
+        self._risen = self._risen + 1 if F - self._lowest > self._rise() else 0
+        if self._risen < LASTING:
+            return False
+        self._halved, self._risen, self._lowest = self._halved + 1, 0, F
+        return True
+
+    def is_behind(self, last: Sample) -> bool:
+        """Whether the x that is kept was better than the last, by F."""
+        kept = self.kept
+        return kept is not None and last.objective - kept.objective > self._rise()
+
+    def _rise(self) -> float:
+        """By how much F differs notably."""
+        return RISE * (self._highest - self._lowest) + ROUNDING * abs(self._lowest)
 
     def distance_left(self) -> float:
         """||x - x*|| / ||x||, estimated from the steps; inf where they do not shrink."""

@@ -165,9 +165,12 @@ class RunMonitor:
         if sums[1] < self._reference.blocks:
             return None  # nothing to compare yet
         found, judge = self._sample_of(sums), self._reporting.judge
+        epoch = found.updates / self._reference.blocks
         if judge.better(found):
             self._counters.ask_to_keep()
-        reason = judge.look(found.updates / self._reference.blocks, found)
+        if judge.overshoots(epoch, found):
+            self._counters.ask_to_relax()
+        reason = judge.look(epoch, found)
         if reason is not None:
             self._counters.raise_stop(reason)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from asyncred.files.problem.plausible import marked
 from asyncred.files.result import SAMPLES, Layout, Record, ResultFile, create_result, write_result
 from asyncred.history import Reason
 from asyncred.operators import Image
+from asyncred.red.bounds import count_at
 from asyncred.red.pace import DRAFTED
 from asyncred.runtime.collective import gather_blocks, on_root
 from asyncred.runtime.comm import Comm, library_version
@@ -148,6 +150,8 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
     drafted = np.zeros_like(counts)
     for i in job.own:
         drafted[i] = outcome.pace[i][DRAFTED]
+    at_bounds = comm.allreduce(_at_bounds(job, outcome)) / math.prod(job.plan.problem.grid.shape)
+    last, tol = monitor.history[-1:], setup.plan.tol
     per_block, drafts, delays = (_total(comm, own) for own in (counts, drafted, monitor.delays))
     return Record(
         monitor.history,
@@ -162,10 +166,19 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
         job.shades,
         outcome.drifts,
         min(comm.gather(outcome.relaxation) or [outcome.relaxation]),
-        verdict_of(outcome.ending, monitor.history[-1], setup.plan.tol) if comm.rank == 0 else "",
+        verdict_of(outcome.ending, last[0], tol, at_bounds) if comm.rank == 0 else "",
         outcome.ending.left,
         outcome.ending.kept,
+        outcome.ending.back,
+        at_bounds,
     )
+
+
+def _at_bounds(job: Job, outcome: Outcome) -> int:
+    """How many pixels of the own blocks lie on the bounds that the program has chosen."""
+    if job.bounds is None or job.config.data.bounds != "auto":
+        return 0
+    return sum(count_at(block, *job.bounds) for block in outcome.final.values())
 
 
 def parameters_used(setup: Setup) -> dict[str, Any]:

@@ -91,6 +91,8 @@ def make_plan(
     model, error = load_model(config.denoiser)
     tau = problem.data.tau if config.denoiser.tau is None else config.denoiser.tau
     proximal = proximal_of(update, problem, model, tau)
+    if not isinstance(asked.bounds, str):
+        _check_bounds(tau, proximal)
     digest = sha256(asked.problem)
     return Plan(
         problem,
@@ -176,6 +178,14 @@ def _ranks_per_image(machine: MachineConfig, problem: Problem, ranks: int) -> in
     while together < ranks and problem.data.bytes_of(-(-blocks // together)) > room:
         together += 1
     return together
+
+
+def _check_bounds(tau: float, proximal: Proximal | None) -> None:
+    """Whether the update that is meant can keep x within bounds. Raises ValueError."""
+    if proximal is None and tau == 0:
+        raise InputError("--bounds with --tau 0: expected --tau > 0, or --update proximal --mu")
+    if proximal is not None and proximal.factors is not None:
+        raise InputError("--bounds with --factors: factors know none, expected one of the two")
 
 
 def _check_finite(place: str, blocks: Mapping[int, Image]) -> None:

@@ -88,8 +88,8 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
         _close_history(state, reason)
         if job.team.comm.rank == 0:
             show(monitor.history[-1])
-        final = best.blocks if reason is Reason.DIVERGED else state.blocks()
-        ending = Ending(reason, monitor.judge.distance_left(), monitor.judge.kept)
+        ending = job.team.comm.bcast(_ending(reason, monitor))
+        final = best.blocks if ending.back or reason is Reason.DIVERGED else state.blocks()
         paces = {i: pace[i].copy() for i in job.own}
         return Outcome(final, monitor, kept, paces, state.drifts, relaxation, ending)
 
@@ -129,6 +129,13 @@ def _judge(job: Job) -> Judge:
     tolerance = Tolerance(job.plan.tol, stopping.tol_distance, near=near)
     first = job.config.denoiser.continuation
     return Judge(tolerance, first=first, noisy=update.minibatch is not None)
+
+
+def _ending(reason: Reason, monitor: RunMonitor) -> Ending:
+    """How the run ended, as rank 0 knows it."""
+    judge, history = monitor.judge, monitor.history
+    back = bool(history) and judge.is_behind(history[-1])
+    return Ending(reason, judge.distance_left(), judge.kept, back)
 
 
 def _pace(job: Job) -> dict[int, NDArray[np.float64]]:

@@ -170,6 +170,8 @@ def say_image(setup: Setup, row: int, record: Record, put_down: Path | None) -> 
     print("\n".join(_figures(record, last, brief=len(images) > 1)))
     if record.relaxation < 1:
         print(_relaxed(record.relaxation))
+    if record.at_bounds > 0:
+        print(_cramped(record.at_bounds))
     if put_down:
         print(f"wrote {put_down}: --resume goes on from it")
     sys.stdout.flush()
@@ -236,6 +238,8 @@ def _particulars(result: Result) -> list[str]:
     relaxation, lines = result.provenance.get("relaxation", 1.0), []
     if relaxation < 1:
         lines.append(_relaxed(relaxation))
+    if result.provenance.get("at_bounds", 0) > 0:
+        lines.append(_cramped(result.provenance["at_bounds"]))
     if result.drafts.any():
         name, most = result.provenance["parameters"]["draft"], result.drafts.max()
         lines.append(f"the first updates of a block, at most {most}, by {name}")
@@ -243,7 +247,14 @@ def _particulars(result: Result) -> list[str]:
 
 
 def _relaxed(relaxation: float) -> str:
-    return f"note: the guard found the iteration expansive: steps relaxed to {relaxation:g}"
+    return f"note: the guard found steps too long: they are relaxed to {relaxation:g}"
+
+
+def _cramped(at_bounds: float) -> str:
+    return (
+        f"!! {100 * at_bounds:.2g} % of the pixels lie on the bounds of x: --bounds LOW:HIGH sets "
+        "others, --range LOW:HIGH the values of black and white that they are taken from"
+    )
 
 
 def _completeness(result: Result) -> str:

@@ -43,6 +43,9 @@ pixels span."""
 
 OTHERWISE = "--range LOW:HIGH, or the attribute range of /image, says others"
 
+MARGIN = 0.25
+"""Of the range from black to white and the values of the start, that x may go beyond them."""
+
 Pair = tuple[float, float]
 
 
@@ -52,6 +55,8 @@ class Values:
 
     pixels: Image
     tiles: Image
+    ends: Pair
+    """The least and the largest of all; of complex ones 0 and the largest magnitude."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,10 @@ class Decision:
 
 def values_of(blocks: Sequence[Image], count: int) -> list[Values]:
     """Those of some of ``count`` blocks of an image."""
-    return [Values(sample(block, count), sample(_means(block), count)) for block in blocks]
+    return [
+        Values(sample(block, count), sample(_means(block), count), _ends(block, 0.0))
+        for block in blocks
+    ]
 
 
 def together(parts: Sequence[Values]) -> Values:
@@ -75,7 +83,19 @@ def together(parts: Sequence[Values]) -> Values:
     return Values(
         np.concatenate([part.pixels for part in parts]),
         np.concatenate([part.tiles for part in parts]),
+        (min(part.ends[0] for part in parts), max(part.ends[1] for part in parts)),
     )
+
+
+def bounds_of(asked: str | Pair, shades: Pair, start: Values, *, potential: bool) -> Pair | None:
+    """What x is kept between, if by anything; ``potential``: whether the objective has one."""
+    if not isinstance(asked, str):
+        return asked
+    if asked == "none" or not potential:
+        return None
+    low, high = (end(*pair) for end, *pair in zip((min, max), shades, start.ends, strict=True))
+    margin = MARGIN * (high - low)
+    return low - margin, high + margin
 
 
 def decide(

@@ -23,7 +23,7 @@ class Counters(Window):
     delay is counted without a remote read. Collective over ``comm``.
     """
 
-    _STOP, _CLAIMED, _CHECKPOINT, _PARTS, _KEEP, _SUMS = range(6)
+    _STOP, _CLAIMED, _CHECKPOINT, _PARTS, _KEEP, _RELAX, _SUMS = range(7)
 
     def __init__(self, comm: MPI.Intracomm, *, sums: int) -> None:
         self._table = self._SUMS + sums
@@ -31,7 +31,7 @@ class Counters(Window):
         np.asarray(self.win.tomemory()).view(np.float64)[:] = 0
         self._n_sums = sums
         self._every = math.ceil(comm.size / _ANNOUNCED_TO)
-        self._updates = self._kept = 0
+        self._updates = self._kept = self._relaxed = 0
         self._announced = np.zeros(1)
         self.ready()
 
@@ -124,6 +124,18 @@ class Counters(Window):
     def asked_to_keep(self) -> int:
         """How often that was asked."""
         return int(self._get(self.comm.rank, self._KEEP, 1)[0])
+
+    def ask_to_relax(self) -> None:
+        """Ask every rank to take steps of half the size; by one rank only."""
+        self._relaxed += 1
+        flag = np.array([float(self._relaxed)])
+        for rank in range(self.comm.size):
+            self._replace(flag, rank, self._RELAX)
+        self.win.Flush_all()
+
+    def asked_to_relax(self) -> int:
+        """How often that was asked."""
+        return int(self._get(self.comm.rank, self._RELAX, 1)[0])
 
     def count_part(self) -> int:
         """Count one part of a checkpoint as written; how many were, this one included."""

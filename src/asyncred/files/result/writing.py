@@ -37,6 +37,7 @@ ROWS_OF_RECONSTRUCTION = (
     "range",
     "residual_drift",
     "relaxation",
+    "at_bounds",
 )
 ROWS = (
     *("data/data", "start/data", "truth/data", "complete"),
@@ -95,7 +96,11 @@ class Record:
     left: float = math.inf
     """||x - x*|| / ||x||, estimated from the steps; inf where they do not shrink."""
     best: Sample | None = None
-    """What is known of the x that is the result of a run that diverged."""
+    """What is known of the x that is the result of a run that diverged, or went ``back``."""
+    back: bool = False
+    """Whether the result is that x, since the objective has risen since."""
+    at_bounds: float = 0.0
+    """Share of the pixels that lie on the bounds of x, where the user did not set them."""
 
 
 class ResultFile(InPlace):
@@ -166,7 +171,8 @@ def _create(path: Path, layout: Layout) -> None:
         reserve(reconstruction, "distance_left", (T,), np.float64, np.nan)
         reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
         reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)
-        reserve(reconstruction, "relaxation", (T,), np.float64, np.nan)
+        for name in ("relaxation", "at_bounds"):
+            reserve(reconstruction, name, (T,), np.float64, np.nan)
         convergence = _group(entry, "convergence", "NXcollection")
         for name in Sample.names():
             kind, nothing = (np.int64, -1) if name == "updates" else (np.float64, np.nan)
@@ -207,6 +213,7 @@ def _row(record: Record, samples: int) -> dict[str, NDArray[Any]]:
         "reconstruction/range": np.array(record.shades),
         "reconstruction/residual_drift": np.array(record.drifts),
         "reconstruction/relaxation": np.array(record.relaxation),
+        "reconstruction/at_bounds": np.array(record.at_bounds),
         **{
             f"convergence/{name}": np.array([getattr(sample, name) for sample in kept])
             for name in Sample.names()

@@ -158,6 +158,11 @@ def value_range(value: Any) -> tuple[float, float]:
     return found
 
 
+def bounds(value: Any) -> str | tuple[float, float]:
+    """A check: auto, none or LOW:HIGH."""
+    return value if value in ("auto", "none") else value_range(value)
+
+
 def slow(value: Any) -> tuple[tuple[int, float], ...]:
     """A check: ``--slow``."""
     expected = "RANK:FACTOR with FACTOR >= 1, such as 1:4"

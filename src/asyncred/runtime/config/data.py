@@ -45,6 +45,15 @@ class DataConfig:
         default=None,
         shown="the file's, or from the start",
     )
+    bounds: str | tuple[float, float] = parameter(
+        checks.bounds,
+        "values that the image is kept between",
+        section="data",
+        metavar="auto|none|LOW:HIGH",
+        default="auto",
+        shown="auto: with a denoiser that has a potential, those of --range and of the start, and "
+        "a quarter more",
+    )
     block: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
         "side of the blocks in pixels, where the file says none",
