@@ -46,6 +46,16 @@ def stated_bound(model: DenoiserModel) -> float | None:
     return found[0] if found else None
 
 
+def stated_hessian(model: DenoiserModel) -> tuple[float, float] | None:
+    """The extreme eigenvalues of the Hessian of D's potential in the metadata ``asyncred.hessian``.
+
+    None where there are none. Raises ValueError where they are no two numbers.
+    """
+    graph = onnx.load(str(model.path), load_external_data=False)
+    found = stated_numbers(model.path, read_metadata(graph), "asyncred.hessian", 2)
+    return (found[0], found[1]) if found else None
+
+
 def layer_bound(model: DenoiserModel) -> float | None:
     """The Lipschitz constant of D as its layers bound it, 1 more where they return the noise.
 

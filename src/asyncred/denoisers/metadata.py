@@ -6,6 +6,7 @@ range              LOW,HIGH: its values for 0 and 1
 sigma              noise level, in [0, 1], that it was made for; of a conditional one the default
 sigma_range        LOW,HIGH: the levels that a conditional one was made for
 lipschitz          a proven upper bound of the Lipschitz constant of D
+hessian            LOW,HIGH: the extreme eigenvalues found of the Hessian of its potential, I - J_D
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from asyncred.files.checkpoint import Past, read_blocks, read_past, read_residua
 from asyncred.files.problem.plausible import marked, said, settle
 from asyncred.history import Times
 from asyncred.operators import Image, Operator
-from asyncred.red.bounds import BoundedRed
+from asyncred.red.bounds import BoundedRed, clipped
 from asyncred.red.continuation import Continued
 from asyncred.red.draft import DraftedRed
 from asyncred.red.momentum import HeavyBallRed, Velocity
@@ -202,7 +202,8 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
         notes=notes,
     )
     cut = checkpoint_of(config.files.resume, plan.problem, index)
-    return job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
+    job = job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
+    return _within(job) if job.bounds is not None else job
 
 
 def _shades(setup: Setup, index: int, start: Values) -> tuple[Pair, tuple[str, ...]]:
@@ -214,6 +215,22 @@ def _shades(setup: Setup, index: int, start: Values) -> tuple[Pair, tuple[str, .
     low, high = found.shades
     notes = [f"{note}, {low:.4g} and {high:.4g}; {OTHERWISE}" for note in said(found.note)]
     return found.shades, (*notes, *marked(doubts))
+
+
+def _within(job: Job) -> Job:
+    """The same job from the nearest x within its bounds. Collective."""
+    bounds, x0, resumed = job.bounds, job.term.x0, job.resumed
+    assert bounds is not None
+    now = x0 if resumed is None else resumed
+    nearest = {i: clipped(x_i, *bounds) for i, x_i in now.items()}
+    moved = any((nearest[i] != now[i]).any() for i in now)
+    if not job.team.comm.allreduce(int(moved)):
+        return job
+    if job.term.coupling is not None:
+        job.term.coupling.refresh(nearest)
+    if resumed is not None:
+        return replace(job, resumed=nearest)
+    return replace(job, term=replace(job.term, x0=nearest))
 
 
 def _resumed(job: Job, path: Path) -> Job:

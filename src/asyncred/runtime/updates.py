@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asyncred.denoisers.bound import stated_bound
+from asyncred.denoisers.bound import stated_bound, stated_hessian
 from asyncred.denoisers.onnx import DenoiserModel
 from asyncred.errors import InputError
 from asyncred.files.problem import Problem
@@ -15,6 +15,9 @@ from asyncred.runtime.config import UpdateConfig
 
 EXPANSIVE_MU, EXPANSIVE_MOMENTUM = 0.5, 0.3
 """mu / tau for a denoiser without a proof that it is nonexpansive, and momentum: by trial."""
+
+UNKNOWN = 2.0
+"""What the largest eigenvalue of the Hessian of a potential is taken for, where nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,18 @@ def _parameters(asked: UpdateConfig, model: DenoiserModel, tau: float) -> tuple[
     mu, momentum = asked.mu, asked.momentum
     if mu is None:
         mu = tau if proven else EXPANSIVE_MU * tau
+        if model.has_potential:
+            mu = _descending(model, tau)
     if momentum is None:
         momentum = 0.0 if proven else EXPANSIVE_MOMENTUM
     return mu, momentum
+
+
+def _descending(model: DenoiserModel, tau: float) -> float:
+    """mu with which the proximal update of a block lowers F(x) = f(x) + tau p(x).
+
+    By at least mu - tau h/2 times the square of the step, h the largest eigenvalue of the Hessian
+    of p (the descent lemma, with f convex). Never below what is stable for other denoisers.
+    """
+    _, h = stated_hessian(model) or (0.0, UNKNOWN)
+    return tau * max(EXPANSIVE_MU, h / 2)

@@ -36,7 +36,8 @@ class UpdateConfig:
         section="update",
         metavar="NUMBER",
         default=None,
-        shown="tau where the denoiser is proven nonexpansive, else tau / 2",
+        shown="tau where the denoiser is proven nonexpansive, else tau / 2; with a potential from "
+        "its curvature",
     )
     momentum: float | None = parameter(
         checks.number("a number >= 0 and < 1", below=1),
