@@ -19,7 +19,7 @@ from asyncred.metrics import snr
 from cluster import JOBS, Cluster
 from launch import find_mpirun
 
-BLOCKS, EPOCHS = 16, 1000
+BLOCKS, EPOCHS = 16, 600
 TV = ("--denoiser", "tv", "--sigma", "5", "--threads", "1", "--report", "0.1")
 RUN = (*TV, "--epochs", str(EPOCHS))
 LONG = (*TV, "--epochs", "1e6")

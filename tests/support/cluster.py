@@ -80,7 +80,7 @@ class Cluster:
         line = self.call("scontrol", "show", "job", "-o", job).splitlines()[0]
         return dict(word.split("=", 1) for word in line.split() if "=" in word)
 
-    def wait(self, job: str, timeout: float = 60) -> dict[str, str]:
+    def wait(self, job: str, timeout: float = 180) -> dict[str, str]:
         """The state of a job that is over. Raises TimeoutError with its log."""
         try:
             return self.until(lambda: self.over(job), timeout)
