@@ -97,15 +97,18 @@ class Runs:
                 size = [round(scale * side) for side in gray.size]
                 gray.resize(size, pillow.Resampling.LANCZOS).save(image)
             path = self._folder / f"{kind}-{picture}.h5"
-            self._problems[kind, picture] = simulate(path, "--image", image, kind=kind)
+            self._problems[kind, picture] = simulate(
+                path, "--image", image, "--block", "64", kind=kind
+            )
         return self._problems[kind, picture]
 
     def _run(self, kind: str, denoiser: str, tau: float, picture: str) -> Run:
-        name, _, sigma = denoiser.rpartition(":") if ":" in denoiser else (denoiser, "", "")
+        name, _, sigma = denoiser.partition(":")
         output = self._folder / f"result-{picture}.h5"
         problem = self._problem(kind, picture)
         command = [*ASYNCRED, "run", problem, "-o", output, "--overwrite", "--denoiser", name]
         command += ["--tau", f"{tau:g}", "--threads", 1, "--draft", "none", "--report", 0.5]
+        command += ["--epochs", 150, "--tol", 3e-4]
         command += ["--sigma", sigma] if sigma else []
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         if done.returncode not in (0, 4):

@@ -1,7 +1,8 @@
-"""The tables of the card, README.md: `python models/evaluate.py files|quality|norms|photographs`.
+"""The tables of the card, README.md: `python models/evaluate.py TABLE`, and TABLE is one of
 
     files        what each model is: halo, parameters, cost, size, sha256
     quality      PSNR on the test images (images.py) beside noisy, TV and, with --bm3d, BM3D
+    sets         mean PSNR on folders of gray pictures, such as Set12 and BSD68: --sets FOLDER ...
     norms        the largest |J_D(z)|_2 found, over clean and noisy test images, denoised ones,
                  and iterates of a RED run
     photographs  whose the training photographs are, and under which licences
@@ -53,9 +54,10 @@ Image = NDArray[np.float32]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Print a table of the denoisers' card.")
-    parser.add_argument("table", choices=("files", "quality", "norms", "photographs"))
+    parser.add_argument("table", choices=("files", "quality", "sets", "norms", "photographs"))
     parser.add_argument("models", nargs="*", type=Path, help="ONNX files (all that ship)")
     parser.add_argument("--bm3d", type=Path, metavar="JSON", help="BM3D too; computed once, kept")
+    parser.add_argument("--sets", type=Path, nargs="+", default=[], metavar="FOLDER")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_intermixed_args()
     paths = options.models or sorted(HERE.glob("*.onnx"))
@@ -63,6 +65,8 @@ def main() -> None:
         print_files(paths)
     elif options.table == "quality":
         print_quality(paths, options.bm3d, options.threads)
+    elif options.table == "sets":
+        print_sets(paths, options.sets, options.threads)
     elif options.table == "norms":
         print_norms(paths, options.threads)
     else:
@@ -102,6 +106,27 @@ def print_quality(paths: list[Path], bm3d: Path | None, threads: int) -> None:
             if sigma in _levels(model):
                 D = OnnxDenoiser(_told(path, sigma), threads=threads)
                 _quality_row(path.stem, [images.psnr(D(y), x) for x, y in _pairs(sigma)])
+
+
+def print_sets(paths: list[Path], folders: list[Path], threads: int) -> None:
+    """A row a model, a column a set and noise level; noise of the seed k on picture k."""
+    sets = {
+        folder.name: [images.read(path) for path in sorted(folder.iterdir())] for folder in folders
+    }
+    row("model", *(f"{name}, {sigma}/255" for name in sets for sigma in SIGMAS))
+    row(*["---"] * (1 + len(sets) * len(SIGMAS)))
+    for path in paths:
+        told, model = [], inspect_denoiser(path)
+        for pictures in sets.values():
+            for sigma in SIGMAS:
+                if sigma not in _levels(model):
+                    told.append("")
+                    continue
+                D = OnnxDenoiser(_told(path, sigma), threads=threads)
+                noisy = (images.noisy(x, sigma / 255, seed) for seed, x in enumerate(pictures))
+                found = [images.psnr(D(y), x) for x, y in zip(pictures, noisy, strict=True)]
+                told.append(f"{np.mean(found):.2f}")
+        row(path.stem, *told)
 
 
 def _quality_row(name: str, values: list[float]) -> None:

@@ -10,6 +10,8 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from asyncred.denoisers.appraise import worst_hessian
+from asyncred.denoisers.inspection import inspect_denoiser
 from networks import TINY, Stack, Unrolled
 from potential import CORNER, GradientStep, transposed
 from recipes import Network, Recipe
@@ -78,6 +80,18 @@ def write_onnx(denoiser: Network, name: str, recipe: Recipe, path: Path) -> None
         properties["asyncred.lipschitz"] = "1"
     helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def state_curvature(path: Path, levels: tuple[float, ...]) -> None:
+    """Add to a file with a potential how large its Hessian gets, by noise level in 1/255."""
+    found = []
+    for level in levels:
+        model = inspect_denoiser(path, sigma=level / 255)
+        found.append(f"{level / 255:.9g}:{worst_hessian(model).high:.3g}")
+    model = onnx.load(path)
+    stated = {item.key: item.value for item in model.metadata_props}
+    helper.set_model_props(model, {**stated, "asyncred.hessian": ",".join(found)})
     onnx.save(model, path)
 
 

@@ -41,6 +41,12 @@ def load(name: str) -> Picture:
     return np.asarray(gray, np.float32)
 
 
+def read(path: Path) -> Picture:
+    """A picture of any kind, as gray [h, w] in [0, 1]."""
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("L"), np.float32) / np.float32(255)
+
+
 def noisy(x: Picture, sigma: float, seed: int) -> Picture:
     """x + sigma e, e white Gaussian."""
     e = np.random.default_rng(seed).standard_normal(x.shape, np.float32)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export import at_level, difference, read_weights, rescaled, write_onnx
+from export import at_level, difference, read_weights, rescaled, state_curvature, write_onnx
 from networks import Stack, Unrolled
 from photographs import HELD_OUT, Crops, HeldOut, Photograph, fetch, listed, load
 from potential import GradientStep
@@ -121,6 +121,8 @@ def make(name: str, recipe: Recipe, options: argparse.Namespace) -> None:
     torch.save(denoiser.state_dict(), options.checkpoints / f"{name}.pt")
     path = options.out / f"{name}.onnx"
     write_onnx(denoiser, name, recipe, path)
+    if isinstance(denoiser, GradientStep) and denoiser.conditional:
+        state_curvature(path, recipe.watched)
     made = replace(recipe, steps=training.step)
     path.with_suffix(".toml").write_text(checks(denoiser, path, crops, made))
     print(f"wrote {path}")

@@ -5,7 +5,13 @@ import onnxruntime
 import pytest
 from onnx.helper import make_node
 
-from asyncred.denoisers.bound import certified_bound, convolution_norm, layer_bound, stated_bound
+from asyncred.denoisers.bound import (
+    certified_bound,
+    convolution_norm,
+    layer_bound,
+    stated_bound,
+    stated_curvature,
+)
 from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.jacobian import jacobian_norm
 from asyncred.denoisers.onnx import DenoiserModel
@@ -156,3 +162,17 @@ def test_stated_bound_that_is_none(tmp_path):
     path = smoothing(tmp_path / "network.onnx", metadata={"asyncred.lipschitz": "one"})
     with pytest.raises(ValueError, match=r"network\.onnx: metadata asyncred\.lipschitz is 'one'"):
         certified_bound(inspect_denoiser(path))
+
+
+def test_stated_curvature(tmp_path):
+    """Between the levels that are named, and as at the nearest beyond them."""
+    stated = {"asyncred.hessian": "0.05:1.4,0.15:2", "asyncred.sigma": "0.1"}
+    path = smoothing(tmp_path / "network.onnx", metadata=stated)
+    assert stated_curvature(inspect_denoiser(path)) == pytest.approx(1.7)
+    path = smoothing(tmp_path / "without.onnx", metadata={"asyncred.hessian": "0.05:1.4,0.15:2"})
+    assert stated_curvature(inspect_denoiser(path)) == 2
+    assert stated_curvature(inspect_denoiser(smoothing(tmp_path / "nothing.onnx"))) is None
+    for wrong in ("1.4", "0.02:", "a:b", ""):
+        path = smoothing(tmp_path / "wrong.onnx", metadata={"asyncred.hessian": wrong})
+        with pytest.raises(ValueError, match=r"asyncred\.hessian is '.*', expected LEVEL:VALUE"):
+            stated_curvature(inspect_denoiser(path))

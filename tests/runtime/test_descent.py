@@ -41,8 +41,8 @@ def problem(tmp_path_factory):
 
 def solved(ranks, problem, D, output, *flags):
     """The result of the command, and what it said."""
-    run = ["run", problem, "-o", output, "--denoiser", D, "--threads", "1", "--report", "0.01"]
-    done = mpirun(ranks, *ASYNCRED, *run, *flags, timeout=120)
+    run = ["run", problem, "-o", output, "--denoiser", D, "--tau", "0.1", "--report", "0.01"]
+    done = mpirun(ranks, *ASYNCRED, *run, "--threads", "1", *flags, timeout=120)
     assert done.returncode == 0, done.stderr
     return read_result(output), done.stdout
 
@@ -93,3 +93,24 @@ def test_bounds_that_cannot_be_kept():
     settings = {"update": "gradient", "tau": 0, "bounds": (0, 1), "epochs": 1, "block": 16}
     with pytest.raises(ValueError, match="--bounds with --tau 0"):
         asyncred.solve(y, problem, "tv", **settings)
+
+
+def test_mu_is_that_of_the_curvature(problem, tmp_path):
+    """tau times half the largest eigenvalue that the file states for the level."""
+    for sigma, curvature in ((10, 1.46), (25, 2.8)):
+        flags = ("--sigma", str(sigma), "--epochs", "1")
+        found, _ = solved(1, problem, "potential", tmp_path / f"{sigma}.h5", *flags)
+        assert found.provenance["parameters"]["mu"] == pytest.approx(0.05 * curvature, rel=0.02)
+
+
+def test_a_denoiser_that_nobody_named(problem, tmp_path):
+    """That of the kind of problem; its weight is less where it is told to remove more."""
+    weights = {}
+    for sigma in (5, 10):
+        run = ["run", problem, "-o", tmp_path / f"{sigma}.h5", "--sigma", sigma, "--epochs", "1"]
+        done = mpirun(1, *ASYNCRED, *map(str, run), timeout=60)
+        assert done.returncode == 0, done.stderr
+        parameters = read_result(tmp_path / f"{sigma}.h5").provenance["parameters"]
+        assert parameters["denoiser"] == "potential" and parameters["sigma"] == sigma
+        weights[sigma] = parameters["tau"]
+    assert weights[5] == pytest.approx(2 * weights[10])

@@ -19,7 +19,7 @@ import onnx
 from numpy.typing import NDArray
 
 from asyncred.denoisers.derivative import DifferentiableNetwork, Node, NoDerivativeError
-from asyncred.denoisers.metadata import read_metadata, stated_numbers
+from asyncred.denoisers.metadata import read_metadata, stated_at, stated_numbers
 from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser
 
 FREQUENCIES = 32
@@ -46,14 +46,13 @@ def stated_bound(model: DenoiserModel) -> float | None:
     return found[0] if found else None
 
 
-def stated_hessian(model: DenoiserModel) -> tuple[float, float] | None:
-    """The extreme eigenvalues of the Hessian of D's potential in the metadata ``asyncred.hessian``.
+def stated_curvature(model: DenoiserModel) -> float | None:
+    """The largest eigenvalue of the Hessian of D's potential, as ``asyncred.hessian`` states it.
 
-    None where there are none. Raises ValueError where they are no two numbers.
+    None where it does not. Raises ValueError where that cannot be read.
     """
     graph = onnx.load(str(model.path), load_external_data=False)
-    found = stated_numbers(model.path, read_metadata(graph), "asyncred.hessian", 2)
-    return (found[0], found[1]) if found else None
+    return stated_at(model.path, read_metadata(graph), "asyncred.hessian", model.sigma)
 
 
 def layer_bound(model: DenoiserModel) -> float | None:

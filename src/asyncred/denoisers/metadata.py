@@ -6,7 +6,8 @@ range              LOW,HIGH: its values for 0 and 1
 sigma              noise level, in [0, 1], that it was made for; of a conditional one the default
 sigma_range        LOW,HIGH: the levels that a conditional one was made for
 lipschitz          a proven upper bound of the Lipschitz constant of D
-hessian            LOW,HIGH: the extreme eigenvalues found of the Hessian of its potential, I - J_D
+hessian            LEVEL:HIGH,...: the largest eigenvalue found of the Hessian of its potential,
+                   which is I - J_D, by noise level in [0, 1]
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 CLEAN, POTENTIAL = "clean", "potential"
@@ -57,6 +59,25 @@ def stated_numbers(
         expected = "a number" if count == 1 else "LOW,HIGH"
         raise ValueError(f"{path}: metadata {key} is {metadata[key]!r}, expected {expected}")
     return found
+
+
+def stated_at(
+    path: Path, metadata: Mapping[str, str], key: str, level: float | None
+) -> float | None:
+    """What a file states under a key for a level, between those that it names; None where nothing.
+
+    Raises ValueError.
+    """
+    if key not in metadata:
+        return None
+    try:
+        pairs = [tuple(map(float, item.split(":"))) for item in metadata[key].split(",")]
+        levels, values = zip(*pairs, strict=True)
+    except ValueError:
+        raise ValueError(
+            f"{path}: metadata {key} is {metadata[key]!r}, expected LEVEL:VALUE,..."
+        ) from None
+    return float(np.interp(levels[-1] if level is None else level, levels, values))
 
 
 def read_levels(

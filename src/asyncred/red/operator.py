@@ -7,6 +7,8 @@ x image, float32 or complex64 [H, W]; f data term; D denoiser; tau its weight; i
 
 from __future__ import annotations
 
+import numpy as np
+
 from asyncred.denoisers.onnx import Denoiser
 from asyncred.grid import BlockGrid, BlockWindows, within
 from asyncred.operators import Image, Operator, Rows
@@ -43,7 +45,7 @@ class RedOperator:
             clean = self.D(part)
         else:
             clean, p = self.D.with_potential(part)
-            self.potentials[i] = float(p[seen.inner].sum())
+            self.potentials[i] = float(p[seen.inner].sum(dtype=np.float64))
         out: Image = x_tilde[window.inner] - clean[seen.inner]
         return out
 
@@ -53,7 +55,9 @@ class RedOperator:
             clean = self.D(x)
         else:
             clean, p = self.D.with_potential(x)
-            parts = {i: float(p[self.grid.block(i)].sum()) for i in range(len(self.grid))}
+            parts = {
+                i: float(p[self.grid.block(i)].sum(dtype=np.float64)) for i in range(len(self.grid))
+            }
             self.potentials.update(parts)
         G: Image = self.tau * (x - clean)
         for i in range(len(self.grid)):

@@ -114,7 +114,7 @@ class Quiet:
 def solve(
     y: ArrayLike,
     operator: ArrayProblem,
-    denoiser: str = "fast-s5",
+    denoiser: str | None = None,
     *,
     tau: float | None = None,
     truth: ArrayLike | None = None,
@@ -134,7 +134,7 @@ def solve(
         y: what was measured, as ``operator`` says, or with a leading axis of images.
         operator: the forward model A: ``asyncred.parallel_beam`` and the like, or one of your own
             by ``asyncred.forward_model``.
-        denoiser: D, a shipped one or an ONNX file.
+        denoiser: D, a shipped one or an ONNX file; by default what suits the kind.
         tau: the weight of D against the data; by default what suits the kind.
         truth: the true image, where it is known: the history then has its SNR.
         comm: the ranks that share the work, MPI's COMM_WORLD under mpirun by default.
@@ -145,8 +145,7 @@ def solve(
     Raises InputError, the same on every rank, where the input is at fault.
     """
     ranks, watch, results = world() if comm is None else comm, Quiet(callback), MemoryResults()
-    values = {"denoiser": denoiser, "range": None, **parameters, "output": NAME}
-    values |= {} if tau is None else {"tau": tau}
+    values = {"range": None, **parameters, "denoiser": denoiser, "tau": tau, "output": NAME}
     shades = values["range"]
     with _one_thread():
         file = on_all(ranks, lambda: operator.file(y, truth=truth, range=shades))

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
 from asyncred.denoisers.provider import fast_at_int8
-from asyncred.denoisers.shipped import find_model, model_names
+from asyncred.denoisers.shipped import find_model, model_names, model_path
 from asyncred.errors import InputError
+from asyncred.files.problem.kinds import Prior
 from asyncred.runtime.config import DenoiserConfig
+
+
+def chosen(asked: DenoiserConfig, prior: Prior) -> DenoiserConfig:
+    """The denoiser that is meant: that of the kind of problem where none was named."""
+    if asked.name is not None:
+        return asked
+    path = model_path(prior.denoiser)
+    told = asked.sigma is None and path is not None and inspect_denoiser(path).conditional
+    return replace(asked, name=prior.denoiser, sigma=prior.level if told else asked.sigma)
 
 
 def load_model(asked: DenoiserConfig) -> tuple[DenoiserModel, float]:
     """The denoiser of a run, and how far its tiles differ from the whole. Raises ValueError."""
+    assert asked.name is not None, "by chosen()"
     model = find_model(
         asked.name,
         output=asked.output,

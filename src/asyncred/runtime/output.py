@@ -23,6 +23,7 @@ from asyncred.red.bounds import count_at
 from asyncred.red.pace import DRAFTED
 from asyncred.runtime.collective import gather_blocks, on_root
 from asyncred.runtime.comm import Comm, library_version
+from asyncred.runtime.config import file_or_name
 from asyncred.runtime.iterate import legs
 from asyncred.runtime.job import Job, Setup
 from asyncred.runtime.reconstruct import Outcome
@@ -186,6 +187,7 @@ def parameters_used(setup: Setup) -> dict[str, Any]:
     plan = setup.plan
     return {
         **setup.config.as_json(),
+        "denoiser": file_or_name(plan.denoiser),
         "sigma": plan.model.level,
         "start": plan.start,
         "tau": plan.tau,

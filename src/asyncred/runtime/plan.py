@@ -18,7 +18,7 @@ from asyncred.files.problem.plausible import settle
 from asyncred.files.result import read_result_block, read_start
 from asyncred.operators import Image
 from asyncred.runtime.config import STARTS, FilesConfig, MachineConfig, RunConfig
-from asyncred.runtime.denoising import load_draft, load_model
+from asyncred.runtime.denoising import chosen, load_draft, load_model
 from asyncred.runtime.refusals import check_files, check_together, resumable
 from asyncred.runtime.updates import Proximal, precise, proximal_of
 
@@ -36,6 +36,8 @@ class Plan:
     problem: Problem
     sha256: str
     """Of the problem file."""
+    denoiser: str
+    """Its name, or its file."""
     model: DenoiserModel
     draft: DenoiserModel | None
     """A cheaper denoiser for large steps."""
@@ -88,8 +90,9 @@ def make_plan(
     check_together(config, problem, together)
     if files is not None:
         check_files(config, problem)
-    model, error = load_model(config.denoiser)
-    tau = problem.data.tau if config.denoiser.tau is None else config.denoiser.tau
+    denoiser = chosen(config.denoiser, problem.data.prior)
+    model, error = load_model(denoiser)
+    tau = problem.data.prior.weight(model.level) if denoiser.tau is None else denoiser.tau
     proximal = proximal_of(update, problem, model, tau)
     if not isinstance(asked.bounds, str):
         _check_bounds(tau, proximal)
@@ -97,8 +100,9 @@ def make_plan(
     return Plan(
         problem,
         digest,
+        str(denoiser.name),
         model,
-        load_draft(config.denoiser, model, proximal=proximal is not None),
+        load_draft(denoiser, model, proximal=proximal is not None),
         error,
         _start(asked.start, problem, proximal),
         tau,

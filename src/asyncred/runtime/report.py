@@ -247,7 +247,7 @@ def _particulars(result: Result) -> list[str]:
 
 
 def _relaxed(relaxation: float) -> str:
-    return f"note: the guard found steps too long: they are relaxed to {relaxation:g}"
+    return f"note: the guard found steps too long: steps relaxed to {relaxation:g}"
 
 
 def _cramped(at_bounds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asyncred.denoisers.bound import stated_bound, stated_hessian
+from asyncred.denoisers.bound import stated_bound, stated_curvature
 from asyncred.denoisers.onnx import DenoiserModel
 from asyncred.errors import InputError
 from asyncred.files.problem import Problem
@@ -105,5 +105,5 @@ def _descending(model: DenoiserModel, tau: float) -> float:
     By at least mu - tau h/2 times the square of the step, h the largest eigenvalue of the Hessian
     of p (the descent lemma, with f convex). Never below what is stable for other denoisers.
     """
-    _, h = stated_hessian(model) or (0.0, UNKNOWN)
+    h = stated_curvature(model) or UNKNOWN
     return tau * max(EXPANSIVE_MU, h / 2)

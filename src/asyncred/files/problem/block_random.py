@@ -25,7 +25,7 @@ import h5py
 
 from asyncred.files.problem.fields import finite, integer, node
 from asyncred.files.problem.head import Asked, read_stack, write_head
-from asyncred.files.problem.kinds import LocalData
+from asyncred.files.problem.kinds import LocalData, Prior
 from asyncred.files.problem.plausible import PARTS, Shades, of_sign, of_values, said, spread
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid, region_shape
@@ -55,7 +55,7 @@ class BlockRandomData(LocalData):
         "adjoint": BlockRandom.adjoint,
         "tv": lambda A, i: total_variation_start(A, i, A.centered(i), steps=A.start_steps),
     }
-    tau = 0.8
+    prior = Prior(0.8, "fast-s5", 5.0)
     shared_A = True
 
     @property

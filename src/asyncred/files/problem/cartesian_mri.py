@@ -21,7 +21,7 @@ import h5py
 from asyncred.files.problem.calibration import central, phases
 from asyncred.files.problem.fields import finite, node
 from asyncred.files.problem.head import Asked, read_stack, write_head
-from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.kinds import CoupledData, Prior
 from asyncred.files.problem.kspace import of_kspace
 from asyncred.files.problem.plausible import VALUES, Shades, spread
 from asyncred.files.whole import open_hdf5, written_whole
@@ -47,7 +47,7 @@ class MriData(CoupledData):
     coils: int
 
     dtype = np.complex64
-    tau = 0.2
+    prior = Prior(0.1)
     starts = ("zero-filled", "adjoint")
     one_A = False
     place: ClassVar[str] = "/measurements/y"

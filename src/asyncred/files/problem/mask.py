@@ -20,7 +20,7 @@ import h5py
 
 from asyncred.files.problem.fields import finite, node, picture
 from asyncred.files.problem.head import Asked, read_stack, write_head
-from asyncred.files.problem.kinds import LocalData
+from asyncred.files.problem.kinds import LocalData, Prior
 from asyncred.files.problem.plausible import (
     PARTS,
     VALUES,
@@ -52,7 +52,7 @@ class MaskData(LocalData):
         "interpolated": Mask.interpolated,
         "adjoint": Mask.adjoint,
     }
-    tau = 0.5
+    prior = Prior(0.25)
 
     @property
     def groups(self) -> int:

@@ -2,7 +2,7 @@
 
 from asyncred.runtime.config.data import STARTS, DataConfig, FilesConfig
 from asyncred.runtime.config.denoiser import DenoiserConfig
-from asyncred.runtime.config.load import RunConfig, load_config
+from asyncred.runtime.config.load import RunConfig, file_or_name, load_config
 from asyncred.runtime.config.machine import MachineConfig
 from asyncred.runtime.config.stopping import EPOCHS, StoppingConfig
 from asyncred.runtime.config.update import INNER, UpdateConfig
@@ -18,5 +18,6 @@ __all__ = [
     "RunConfig",
     "StoppingConfig",
     "UpdateConfig",
+    "file_or_name",
     "load_config",
 ]

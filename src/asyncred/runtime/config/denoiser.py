@@ -12,13 +12,14 @@ from asyncred.runtime.config.declare import parameter
 class DenoiserConfig:
     """D, and its weight tau."""
 
-    name: str = parameter(
+    name: str | None = parameter(
         checks.text,
         "shipped denoiser, or ONNX file",
         name="denoiser",
         section="basic",
         metavar="NAME|FILE",
-        default="fast-s5",
+        default=None,
+        shown="potential; compressive sensing fast-s5",
     )
     sigma: float | None = parameter(
         checks.noise_level,
@@ -26,7 +27,7 @@ class DenoiserConfig:
         section="basic",
         metavar="LEVEL",
         default=None,
-        shown="the file's",
+        shown="the file's; 10 of potential where none is named",
     )
     tau: float | None = parameter(
         checks.number("a number >= 0"),
@@ -34,7 +35,7 @@ class DenoiserConfig:
         section="basic",
         metavar="WEIGHT",
         default=None,
-        shown="compressive sensing 0.8, inpainting 0.5, MRI 0.2, superresolution 0.05, else 0.1",
+        shown="by the kind and sigma",
     )
     output: str = parameter(
         checks.Choice("auto", "image", "noise"),

@@ -53,10 +53,14 @@ class RunConfig:
     def as_json(self) -> dict[str, Any]:
         """The parameters as plain values, for the result file."""
         found = plain(self)
-        for name in ("start", "denoiser"):
-            if Path(found[name]).is_file():
-                found[name] = str(Path(found[name]).resolve())
+        found["start"] = file_or_name(found["start"])
         return {key: None if value == math.inf else value for key, value in found.items()}
+
+
+def file_or_name(told: str) -> str:
+    """The whole path of a file, wherever the program is called from next time; else the name."""
+    path = Path(told)
+    return str(path.resolve()) if path.is_file() else told
 
 
 def load_config(
