@@ -28,8 +28,8 @@ from common import ASYNCRED, simulate, table
 KINDS = ("cs", "ct", "mri", "blur", "inpaint", "sr")
 PICTURES = ("astronaut", "coffee", "chelsea", "page", "brick")
 DENOISERS = ("fast-s5", "fast-s10", "quality:5", "quality:10", "nonexpansive:5", "nonexpansive:10")
-FIRST = {"cs": 0.8, "inpaint": 0.5, "mri": 0.2, "sr": 0.05}
-"""tau to begin with; 0.1 elsewhere."""
+FIRST = {"cs": 0.4, "ct": 0.0125, "mri": 0.1, "blur": 0.025, "inpaint": 0.125, "sr": 0.025}
+"""tau to begin with."""
 WIDEST = 6
 """Factors of two that the search goes, up or down."""
 
@@ -126,7 +126,7 @@ class Runs:
 
 def search(runs: Runs, kind: str, denoiser: str) -> dict[float, list[Run]]:
     """Runs by tau, those with the best median and its neighbours on both sides among them."""
-    first = FIRST.get(kind, 0.1)
+    first = FIRST[kind]
     tried = {k: runs.of(kind, denoiser, first * 2.0**k) for k in (0, -1, 1)}
     while True:
         best = max(tried, key=lambda k: median(tried[k]))

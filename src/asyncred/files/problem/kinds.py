@@ -70,7 +70,8 @@ class Data:
 
     dtype: ClassVar[type[np.generic]] = np.float32
     """Of the image: float32 or complex64."""
-    prior: ClassVar[Prior] = Prior(0.05)
+    prior: ClassVar[Prior] = Prior(0.025)
+    """The denoiser where nobody names one."""
     counted: ClassVar[str] = "A, y and x"
     """What ``bytes_of`` counts."""
 

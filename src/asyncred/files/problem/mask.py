@@ -52,7 +52,7 @@ class MaskData(LocalData):
         "interpolated": Mask.interpolated,
         "adjoint": Mask.adjoint,
     }
-    prior = Prior(0.25)
+    prior = Prior(0.125)
 
     @property
     def groups(self) -> int:

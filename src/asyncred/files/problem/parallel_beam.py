@@ -21,7 +21,7 @@ import h5py
 
 from asyncred.files.problem.fields import finite, node, real, reals, string
 from asyncred.files.problem.head import Asked, read_stack, write_head
-from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.kinds import CoupledData, Prior
 from asyncred.files.problem.plausible import Shades
 from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
 from asyncred.files.whole import open_hdf5, written_whole
@@ -43,6 +43,7 @@ class ParallelBeamData(CoupledData):
     center: float
     pixel: float
 
+    prior = Prior(0.0125)
     starts = ("fbp", "adjoint")
 
     @property

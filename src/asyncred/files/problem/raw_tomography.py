@@ -21,7 +21,7 @@ from asyncred.files.problem.counts import LEAST, Counts, LastSlice
 from asyncred.files.problem.fields import reals, string
 from asyncred.files.problem.flaws import bridged, zingers
 from asyncred.files.problem.head import Asked, block_for, choose
-from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.kinds import CoupledData, Prior
 from asyncred.files.problem.parallel_beam import ParallelBeamData
 from asyncred.files.problem.plausible import Shades, of_images
 from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
@@ -50,6 +50,8 @@ class RawTomographyData(ParallelBeamData):
     suspected: tuple[str, ...]
     """Doubts about the slices that were looked at."""
     last: LastSlice = field(default_factory=LastSlice, compare=False, repr=False)
+
+    prior = Prior(0.025)  # noisier than what is simulated
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -23,7 +23,6 @@ import h5py
 from asyncred.files.problem.blurred import BlurredData, measured_shape, read_kernel, write_blurred
 from asyncred.files.problem.fields import integer, picture
 from asyncred.files.problem.head import Asked, read_stack
-from asyncred.files.problem.kinds import Prior
 from asyncred.grid import BlockGrid
 from asyncred.operators import Image, Superresolution
 from asyncred.operators.superresolution import divides
@@ -37,7 +36,6 @@ class SuperresolutionData(BlurredData):
         "interpolated": Superresolution.interpolated,
         "adjoint": Superresolution.adjoint,
     }
-    prior = Prior(0.025)
 
     def operator(self, blocks: list[int], *, threads: int) -> Superresolution:
         """The data term of some blocks, on one thread."""
