@@ -67,7 +67,7 @@ def test_windows_aligned_to_strides(problem, tmp_path):
 def test_minibatches(problem, serial):
     flags = ("--minibatch", "250", "--decay", "5", "--epochs", "60")
     found = reconstruct(problem, 2, *THREADS, *TV, *flags)
-    assert snr(serial.image, found.image) > snr(serial.image, found.start) + 2
+    assert snr(serial.image, found.image) > snr(serial.image, found.start) + 1.5
 
 
 def test_a_stack_has_the_starts_of_its_images(problem):

@@ -13,6 +13,8 @@ from asyncred.files.problem import Asked, CoupledData, LocalData, Problem, read_
 from asyncred.files.problem.plausible import marked, said, settle
 from asyncred.operators import Image
 from asyncred.operators.contract import dot_test
+from asyncred.runtime.config import DenoiserConfig
+from asyncred.runtime.denoising import chosen, find_denoiser
 from asyncred.runtime.placement import owners
 from asyncred.runtime.plan import truth_blocks
 from asyncred.runtime.shades import OTHERWISE, Decision, Pair, decide, values_of
@@ -21,7 +23,7 @@ from asyncred.runtime.shades import OTHERWISE, Decision, Pair, decide, values_of
 def describe(
     path: Path,
     asked: Asked,
-    model: DenoiserModel,
+    denoiser: DenoiserConfig,
     *,
     per_node: int | None = None,
     minibatch: int | None = None,
@@ -34,7 +36,7 @@ def describe(
     looks wrong too. ``shades`` are the image's values for black and white, if the user says them.
     """
     problem, ranks = read_problem(path, asked), asked.ranks
-    grid = problem.grid
+    grid, model = problem.grid, find_denoiser(chosen(denoiser, problem.data.prior))
     _validate(problem, model, ranks, minibatch)
     remarks = _remarks(problem, shades, strict=strict)
     owner = owners(len(grid), ranks)

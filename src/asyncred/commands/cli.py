@@ -18,6 +18,7 @@ from asyncred.runtime.config import load_config
 
 if TYPE_CHECKING:
     from asyncred.denoisers.onnx import DenoiserModel
+    from asyncred.runtime.config import DenoiserConfig
 
 PARALLEL = ("run", "demo", "doctor")
 """The commands that are started with mpirun; no other touches MPI."""
@@ -116,7 +117,7 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
         lambda: describe(
             Path(options.problem),
             asked,
-            _model(options.denoiser, options),
+            _denoiser(options.denoiser, options),
             per_node=options.ranks_per_node,
             minibatch=options.minibatch,
             shades=options.range,
@@ -125,16 +126,22 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
     )
 
 
-def _model(name: str, options: argparse.Namespace) -> DenoiserModel:
-    from asyncred.denoisers.shipped import find_model
+def _denoiser(name: str | None, options: argparse.Namespace) -> DenoiserConfig:
+    from asyncred.runtime.config import DenoiserConfig
 
-    return find_model(
-        name,
+    return DenoiserConfig(
+        name=name,
         output=options.denoiser_output,
-        value_range=options.denoiser_range,
+        range=options.denoiser_range,
         halo=options.halo,
         sigma=options.sigma,
     )
+
+
+def _model(options: argparse.Namespace) -> DenoiserModel:
+    from asyncred.runtime.denoising import find_denoiser
+
+    return find_denoiser(_denoiser(options.name, options))
 
 
 def _show(options: argparse.Namespace, comm: Comm) -> int:
@@ -169,10 +176,10 @@ def _models(options: argparse.Namespace, comm: Comm) -> int:
 
     def models() -> str:
         if options.name and options.potential:
-            N = _model(options.name, options)
+            N = _model(options)
             return derive_potential(N, options.potential, overwrite=options.overwrite)
         if options.name:
-            return describe_model(_model(options.name, options))
+            return describe_model(_model(options))
         if options.potential:
             raise ValueError("--potential is for one denoiser, expected NAME|FILE")
         for key in OF_THE_DENOISER:

@@ -22,16 +22,21 @@ def chosen(asked: DenoiserConfig, prior: Prior) -> DenoiserConfig:
     return replace(asked, name=prior.denoiser, sigma=prior.level if told else asked.sigma)
 
 
-def load_model(asked: DenoiserConfig) -> tuple[DenoiserModel, float]:
-    """The denoiser of a run, and how far its tiles differ from the whole. Raises ValueError."""
+def find_denoiser(asked: DenoiserConfig) -> DenoiserModel:
+    """One that has a name. Raises ValueError."""
     assert asked.name is not None, "by chosen()"
-    model = find_model(
+    return find_model(
         asked.name,
         output=asked.output,
         value_range=asked.range,
         halo=asked.halo,
         sigma=asked.sigma,
     )
+
+
+def load_model(asked: DenoiserConfig) -> tuple[DenoiserModel, float]:
+    """The denoiser of a run, and how far its tiles differ from the whole. Raises ValueError."""
+    model = find_denoiser(asked)
     error = halo_error(model)
     if asked.halo is None and error > EXACT:
         raise InputError(
