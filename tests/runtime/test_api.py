@@ -75,7 +75,7 @@ KINDS = {
     "cs": (CS, SMALL, ()),
     "ct": (CT, (*SMALL, "--views", "30"), ()),
     "mri": (MRI, (*SMALL, "--coils", "3"), ()),
-    "own": (OWN, (*SMALL, "--views", "30"), ("--start", "adjoint")),
+    "own": (OWN, (*SMALL, "--views", "30"), ("--start", "adjoint", "--tau", "0.025")),
 }
 
 

@@ -47,7 +47,7 @@ class MriData(CoupledData):
     coils: int
 
     dtype = np.complex64
-    prior = Prior(0.1)
+    prior = Prior(0.1, level=5.0)
     starts = ("zero-filled", "adjoint")
     one_A = False
     place: ClassVar[str] = "/measurements/y"

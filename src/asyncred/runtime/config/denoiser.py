@@ -27,7 +27,7 @@ class DenoiserConfig:
         section="basic",
         metavar="LEVEL",
         default=None,
-        shown="the file's; 10 of potential where none is named",
+        shown="the file's; of potential, where no denoiser is named: MRI 5, else 10",
     )
     tau: float | None = parameter(
         checks.number("a number >= 0"),
