@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators.fan_weights import redundancy, scan_of
 from asyncred.operators.kernels import fan_adjoint, fan_backprojection, fan_forward
-from asyncred.operators.line_integrals import LineIntegrals, ramp_filtered
+from asyncred.operators.line_integrals import Geometry, LineIntegrals, ramp_filtered
 from asyncred.operators.protocols import Image, Rows
 
 Array = NDArray[np.float32]
@@ -108,7 +108,7 @@ class Fan:
 
     def tangents(self, bins: int) -> Numbers:
         """t of all bins. Raises ValueError where a ray is at a right angle to v, or beyond."""
-        return self.detector.tangent(np.arange(bins) - self._foot)
+        return self.detector.tangent(np.arange(bins, dtype=np.float64) - self._foot)
 
     def bins(self, tangent: Numbers) -> Numbers:
         """Where rays meet the detector, in bins."""
@@ -117,11 +117,12 @@ class Fan:
     @property
     def _foot(self) -> float:
         """The bin of t = 0."""
-        return self.center - float(self.detector.place(np.float64(self.aside / self.source)))
+        return self.center - float(self.detector.place(np.array([self.aside / self.source]))[0])
 
     def from_axis(self, tangent: Numbers) -> Numbers:
         """The angles g of rays from the one through the axis, as ``fan_weights`` counts them."""
-        return np.arctan(self.aside / self.source) - np.arctan(tangent)
+        angles: Numbers = np.arctan(self.aside / self.source) - np.arctan(tangent)
+        return angles
 
     def reach(self, radius: float) -> float:
         """The largest of these angles at which rays meet a circle about the axis."""
@@ -180,10 +181,10 @@ class FanBeam(LineIntegrals):
         fan_backprojection(r, *self._geometry(i, None), *self._source, out, self._threads)
         return out
 
-    def _project(self, x_i: Array, geometry: tuple[Any, ...], out: Array) -> None:
+    def _project(self, x_i: Array, geometry: Geometry, out: Array) -> None:
         fan_forward(x_i, *geometry, *self._source, out, self._threads)
 
-    def _transpose(self, r: Array, geometry: tuple[Any, ...], out: Array) -> None:
+    def _transpose(self, r: Array, geometry: Geometry, out: Array) -> None:
         fan_adjoint(r, *geometry, *self._source, out, self._threads)
 
     @property

@@ -7,8 +7,6 @@ ray crosses, whichever it crosses at the steeper angle. Their transpose is exact
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -18,6 +16,8 @@ from asyncred.operators.protocols import Footprint, Image, Rows
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
+Geometry = tuple[float, float, Numbers, Numbers, Rows]
+"""Left, top, cosine, sine and first of some views, as ``kernels`` names them."""
 
 MISSING = 6.0
 """A gap between angles of this many times their mean distance was not measured."""
@@ -102,11 +102,11 @@ class LineIntegrals:
         self._transpose(r, self._geometry(i, groups), out)
         return out
 
-    def _project(self, x_i: Array, geometry: tuple[Any, ...], out: Array) -> None:
+    def _project(self, x_i: Array, geometry: Geometry, out: Array) -> None:
         """The kernel of ``forward``."""
         raise NotImplementedError
 
-    def _transpose(self, r: Array, geometry: tuple[Any, ...], out: Array) -> None:
+    def _transpose(self, r: Array, geometry: Geometry, out: Array) -> None:
         """The kernel of ``adjoint``."""
         raise NotImplementedError
 
@@ -127,7 +127,7 @@ class LineIntegrals:
         width = min(int((end - begin).max()) + 1, self.length)
         return Footprint(np.clip(begin, 0, self.length - width), width)
 
-    def _geometry(self, i: int, groups: Rows | None) -> tuple[float, float, Numbers, Numbers, Rows]:
+    def _geometry(self, i: int, groups: Rows | None) -> Geometry:
         """What all kernels are told of block i and some views (all), in their order."""
         left, top = self._corner(self._grid.block(i))
         first = self.footprint(i).first

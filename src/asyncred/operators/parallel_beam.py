@@ -5,14 +5,17 @@ y[v, b] = integral of x along the ray  x cos(theta_v) + y sin(theta_v) = (b - ce
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from asyncred.grid import BlockGrid
 from asyncred.operators.kernels import joseph_adjoint, joseph_forward
-from asyncred.operators.line_integrals import LineIntegrals, angular_weights, ramp_filtered
+from asyncred.operators.line_integrals import (
+    Geometry,
+    LineIntegrals,
+    angular_weights,
+    ramp_filtered,
+)
 from asyncred.operators.protocols import Rows
 
 Array = NDArray[np.float32]
@@ -52,10 +55,10 @@ class ParallelBeam(LineIntegrals):
         filtered = ramp_filtered(y, self._threads)
         return np.ascontiguousarray(weights[:, None] * filtered, np.float32)
 
-    def _project(self, x_i: Array, geometry: tuple[Any, ...], out: Array) -> None:
+    def _project(self, x_i: Array, geometry: Geometry, out: Array) -> None:
         joseph_forward(x_i, *geometry, self._center, self._spacing, self._pixel, out, self._threads)
 
-    def _transpose(self, r: Array, geometry: tuple[Any, ...], out: Array) -> None:
+    def _transpose(self, r: Array, geometry: Geometry, out: Array) -> None:
         joseph_adjoint(r, *geometry, self._center, self._spacing, self._pixel, out, self._threads)
 
     def _bins(self, x: Numbers, y: Numbers) -> Numbers:

@@ -72,7 +72,7 @@ def step_of(views: int, bins: int) -> int:
 
 def of_scan(scan: Sinogram, angles: Numbers, shades: Shades | None) -> tuple[str, ...]:
     """Doubts about some views, and about the angles of all, in radians [views]."""
-    geometry = said(_of_span(angles), _of_detector(scan.center, scan.y.shape[1]))
+    geometry = said(of_span(angles), of_detector(scan.center, scan.y.shape[1]))
     return (*geometry, *of_sinogram(scan, shades, geometry=not geometry))
 
 
@@ -93,7 +93,7 @@ def of_sinogram(scan: Sinogram, shades: Shades | None, *, geometry: bool) -> tup
     return said(_of_mass(scan, moments), turned)
 
 
-def _of_span(angles: Numbers) -> str | None:
+def of_span(angles: Numbers) -> str | None:
     """Angles in radians that are called degrees span no more than six of these."""
     span = float(np.degrees(np.ptp(angles))) if angles.size else 0.0
     if angles.size < FEWEST // 2 or span > NARROW:
@@ -104,7 +104,8 @@ def _of_span(angles: Numbers) -> str | None:
     )
 
 
-def _of_detector(center: float, bins: int) -> str | None:
+def of_detector(center: float, bins: int) -> str | None:
+    """A rotation axis that no bin sees."""
     if -0.5 <= center <= bins - 0.5:
         return None
     return (
