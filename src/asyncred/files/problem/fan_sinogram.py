@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
-from asyncred.files.problem.moments import CERTAIN, CUT, FEWEST, end_bins, ends, moments_of
+from asyncred.files.problem.moments import CERTAIN, CUT, FEWEST, ODD, end_bins, ends, moments_of
 from asyncred.files.problem.plausible import Shades, said
 from asyncred.files.problem.sinogram import (
     LEAST,
@@ -20,13 +21,20 @@ from asyncred.files.problem.sinogram import (
     SHARE,
     Sinogram,
     of_detector,
-    of_sinogram,
+    of_integrals,
+    of_lost,
     of_span,
 )
 from asyncred.operators.fan_beam import Fan
 from asyncred.operators.fan_weights import scan_of
 
 Numbers = NDArray[np.float64]
+
+SLACK = 0.1
+"""Share of the fan angle that a scan may lack: the object may be smaller than the image."""
+
+NEAR = 9
+"""Views whose sums one of them is compared with."""
 
 LENGTHS = "source_axis, axis_detector, spacing and pixel are to be in one unit of length"
 
@@ -56,19 +64,21 @@ class FanSinogram:
 
     @property
     def top(self) -> float:
-        """The largest values, above what is seen at the ends of the views."""
-        return float(np.quantile(self.scan.y, 0.95) - np.median(np.concatenate(ends(self.scan.y))))
+        """The largest values, but for a few."""
+        return float(np.quantile(self.scan.y, 0.95))
 
 
 def of_fan(found: FanSinogram, shades: Shades | None) -> tuple[str, ...]:
     """Doubts about some views in fan beams."""
     y = found.scan.y
     geometry = said(of_span(found.angles), of_detector(found.scan.center, y.shape[1]))
-    values = of_sinogram(found.scan, shades, geometry=False)
-    if geometry or values or not np.isfinite(y).all():
-        return (*geometry, *values)
-    wide = _of_image(found) or _of_width(found)
-    return said(_of_coverage(found), wide, None if wide else _of_axis(found))
+    if not np.isfinite(y).all():
+        return geometry
+    values = of_integrals(found.scan, shades)
+    if geometry or values:
+        return (*geometry, *said(values))
+    wrong = _of_image(found) or _of_width(found) or _of_lost(found) or _of_axis(found)
+    return said(_of_coverage(found), wrong)
 
 
 def _of_coverage(found: FanSinogram) -> str | None:
@@ -76,7 +86,8 @@ def _of_coverage(found: FanSinogram) -> str | None:
     scan = scan_of(found.angles)
     fan = min(float(np.abs(found.g).max()), found.fan.reach(max(found.shape) / 2))
     step = scan.span / max(1, found.angles.size - 1)
-    if found.angles.size < FEWEST or scan.whole or scan.span + step >= np.pi + 2 * fan:
+    few = found.angles.size < FEWEST or scan.whole
+    if few or scan.span + step >= np.pi + 2 * (1 - SLACK) * fan:
         return None
     return (
         f"the angles of {found.angles.size} views span {np.degrees(scan.span):.4g} degrees, "
@@ -91,7 +102,8 @@ def _of_image(found: FanSinogram) -> str | None:
     beside = found.radii > np.hypot(*found.shape) / 2 + 1
     if np.count_nonzero(beside) < 2 * end_bins(beside.size) or found.top <= 0:
         return None
-    share = float(np.quantile(np.abs(found.scan.y[:, beside]), 0.8)) / found.top
+    seen = np.median(found.scan.y[:, beside], axis=1)
+    share = float(np.quantile(np.abs(seen), 0.8)) / found.top
     if share <= CUT:
         return None
     return (
@@ -114,6 +126,19 @@ def _of_width(found: FanSinogram) -> str | None:
         f"{2 * radius:.4g} pixels about the rotation axis: what lies outside is not to be "
         f"trusted; {LENGTHS}"
     )
+
+
+def _of_lost(found: FanSinogram) -> str | None:
+    """What a view sums up to changes with the distance of the object, but not all at once."""
+    moments = moments_of(found.scan.y)
+    if moments is None or len(found.scan.y) < 2 * NEAR:
+        return None
+    order = np.argsort(np.mod(found.scan.angles, 2 * np.pi))
+    around = median_filter(moments.mass[order], NEAR, mode="wrap")
+    shares = np.empty_like(around)
+    shares[order] = moments.mass[order] / around
+    odd = np.flatnonzero((np.abs(shares - 1) > ODD) & ~moments.lopsided)
+    return of_lost(found.scan, odd, shares[odd])
 
 
 def _of_axis(found: FanSinogram) -> str | None:

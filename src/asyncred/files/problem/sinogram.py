@@ -83,7 +83,7 @@ def of_sinogram(scan: Sinogram, shades: Shades | None, *, geometry: bool) -> tup
     """
     if not np.isfinite(scan.y).all():
         return ()
-    wrong = of_values(scan.y, scan.place) or _of_kind(scan) or _of_sign(scan, shades)
+    wrong = of_integrals(scan, shades)
     if wrong:
         return (wrong,)
     moments = moments_of(scan.y)
@@ -91,6 +91,11 @@ def of_sinogram(scan: Sinogram, shades: Shades | None, *, geometry: bool) -> tup
         return ()
     turned = (_of_angles(scan, moments) or _of_axis(scan, moments)) if geometry else None
     return said(_of_mass(scan, moments), turned)
+
+
+def of_integrals(scan: Sinogram, shades: Shades | None) -> str | None:
+    """A doubt that finite values are line integrals at all."""
+    return of_values(scan.y, scan.place) or _of_kind(scan) or _of_sign(scan, shades)
 
 
 def of_span(angles: Numbers) -> str | None:
@@ -155,10 +160,15 @@ def _of_sign(scan: Sinogram, shades: Shades | None) -> str | None:
 def _of_mass(scan: Sinogram, moments: Moments) -> str | None:
     """m_0 of every view is that of the object, but where the object is cut off for a while."""
     odd = np.flatnonzero(moments.lost(scan.angles))
+    return of_lost(scan, odd, moments.mass[odd] / np.median(moments.mass))
+
+
+def of_lost(scan: Sinogram, odd: NDArray[np.int64], shares: Numbers) -> str | None:
+    """Views that sum up to such shares of what the others do, if there are any."""
     if odd.size == 0:
         return None
     named = ", ".join(str(scan.step * k) for k in odd[:NAMED])
-    share = np.round(moments.mass[odd] / np.median(moments.mass), 2) + 0.0  # no -0
+    share = np.round(shares, 2) + 0.0  # no -0
     low, high = share.min(), share.max()
     sums = f"{low:.2g} to {high:.2g}" if low < high else f"{low:.2g}"
     return (
