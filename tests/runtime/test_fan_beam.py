@@ -29,7 +29,7 @@ def test_simulated_measurements_are_line_integrals(problem):
     rays = data.y(range(data.groups)) / data.pixel
     # Rays of a view are this far apart at the axis; the image is near it, on the average.
     apart = np.gradient(np.arctan(data.fan.tangents(data.bins))) * data.fan.source
-    np.testing.assert_allclose((rays @ apart).mean(), x.sum(), rtol=0.05)
+    np.testing.assert_allclose((rays @ apart).mean(), x.sum(), rtol=0.1)
 
 
 @pytest.mark.ranks
