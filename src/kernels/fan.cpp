@@ -78,7 +78,11 @@ void meet(const Fan &p, std::int64_t v, Rays &rays) {
         slopes(tangent + k, end - k, along[0], along[1], over[0], over[1], run.source_place,
                mid - run.source_line, p.pixel, &rays.middle[k], &rays.slope[k], &rays.weight[k],
                &rays.across[k]);
-        run.rising = (rays.slope[end - 1] >= rays.slope[k]) == run.ahead;
+        // In double precision: rays of a source far away differ by little.
+        const auto slope = [&](std::int64_t ray) {
+            return (along[0] * tangent[ray] + along[1]) / (over[0] * tangent[ray] + over[1]);
+        };
+        run.rising = (slope(end - 1) >= slope(k)) == run.ahead;
         rays.runs.push_back(run);
     }
 }
