@@ -46,6 +46,13 @@ CASES = [
         ("fast-s5", "0.2"),
     ),
     Case(
+        "fan",
+        f"180 views, {NOISY} photons",
+        (*PHOTOGRAPH, "--photons", NOISY),
+        (*TV, "--tau", "0.1"),
+        ("fast-s5", "0.2"),
+    ),
+    Case(
         "mri",
         "8 coils, one column in 4, 30 dB",
         PHOTOGRAPH,
@@ -61,7 +68,9 @@ CASES = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help="cs ct mri blur inpaint sr (all)")
+    parser.add_argument(
+        "kinds", nargs="*", metavar="KIND", help="cs ct fan mri blur inpaint sr (all)"
+    )
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     rows = []

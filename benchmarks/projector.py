@@ -1,7 +1,8 @@
 """What a block costs in tomography, against the whole image and against ASTRA's projector.
 
 An image of 800x800 in 16 blocks of 200x200, 180 views of 1135 bins, one thread; medians of calls
-taken in turn. ASTRA's CPU projector `linear` is Joseph's too (pip install astra-toolbox).
+taken in turn. ASTRA's CPU projector `linear` is Joseph's too (pip install astra-toolbox). The fan's
+source is two diagonals of the image away.
 
     python benchmarks/projector.py
 """
@@ -15,7 +16,8 @@ from collections.abc import Callable
 import numpy as np
 
 from asyncred.grid import BlockGrid
-from asyncred.operators import ParallelBeam
+from asyncred.operators import Fan, FanBeam, FlatDetector, ParallelBeam
+from asyncred.operators.line_integrals import LineIntegrals
 from common import table
 
 SIDE, BLOCK, VIEWS, BINS = 800, 200, 180, 1135
@@ -28,7 +30,9 @@ def main() -> None:
     angles = np.arange(VIEWS) * np.pi / VIEWS
     calls: Calls = {}
     for name, block, i in (("whole image", SIDE, 0), ("one block", BLOCK, 5)):
-        calls |= native(name, BlockGrid((SIDE, SIDE), (block, block)), angles, i)
+        grid = BlockGrid((SIDE, SIDE), (block, block))
+        calls |= native(name, grid, ParallelBeam(grid, angles, BINS, threads=1), i)
+        calls |= native(f"fan, {name}", grid, fan(grid), i)
     if importlib.util.find_spec("astra"):
         calls |= astra_calls(angles)
     milliseconds = medians(calls)
@@ -39,15 +43,23 @@ def main() -> None:
     print(table(["", "forward, ms", "adjoint, ms", "both, ms"], rows))
     total = {row[0]: float(row[3]) for row in rows}
     blocks = (SIDE // BLOCK) ** 2
-    share = total["one block"] / total["whole image"] * blocks
-    print(f"\none block: {share:.2f}/{blocks} of the image")
+    for beams in ("", "fan, "):
+        share = total[f"{beams}one block"] / total[f"{beams}whole image"] * blocks
+        print(f"\n{beams}one block: {share:.2f}/{blocks} of the image")
     if "ASTRA, one block" in total:
         print(f"ASTRA takes {total['ASTRA, one block'] / total['one block']:.1f} times as long")
 
 
-def native(name: str, grid: BlockGrid, angles: np.ndarray, i: int) -> Calls:
+def fan(grid: BlockGrid) -> FanBeam:
+    """Bins as wide as a pixel, seen at the axis, that see the whole image."""
+    source = 2 * 2**0.5 * SIDE
+    bins = 2 * int(np.ceil(source * np.tan(np.arcsin(1 / 4)))) + 2
+    geometry = Fan(source, FlatDetector(1 / source), (bins - 1) / 2)
+    return FanBeam(grid, np.arange(VIEWS) * 2 * np.pi / VIEWS, bins, geometry, threads=1)
+
+
+def native(name: str, grid: BlockGrid, A: LineIntegrals, i: int) -> Calls:
     """Our projector of block i."""
-    A = ParallelBeam(grid, angles, BINS, threads=1)
     x = np.random.default_rng(0).random(grid.window(i, 0).shape, dtype=np.float32)
     r = A.forward(i, x, None)
     return {

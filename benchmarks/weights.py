@@ -25,10 +25,18 @@ from PIL import Image as pillow
 from asyncred.files.result import read_result
 from common import ASYNCRED, simulate, table
 
-KINDS = ("cs", "ct", "mri", "blur", "inpaint", "sr")
+KINDS = ("cs", "ct", "fan", "mri", "blur", "inpaint", "sr")
 PICTURES = ("astronaut", "coffee", "chelsea", "page", "brick")
 DENOISERS = ("fast-s5", "fast-s10", "quality:5", "quality:10", "nonexpansive:5", "nonexpansive:10")
-FIRST = {"cs": 0.4, "ct": 0.0125, "mri": 0.1, "blur": 0.025, "inpaint": 0.125, "sr": 0.025}
+FIRST = {
+    "cs": 0.4,
+    "ct": 0.0125,
+    "fan": 0.00625,
+    "mri": 0.1,
+    "blur": 0.025,
+    "inpaint": 0.125,
+    "sr": 0.025,
+}
 """tau to begin with."""
 WIDEST = 6
 """Factors of two that the search goes, up or down."""

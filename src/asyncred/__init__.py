@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from asyncred.files.problem.arrays import cartesian_mri as cartesian_mri
     from asyncred.files.problem.arrays import compressive_sensing as compressive_sensing
     from asyncred.files.problem.arrays import convolution as convolution
+    from asyncred.files.problem.arrays import fan_beam as fan_beam
     from asyncred.files.problem.arrays import forward_model as forward_model
     from asyncred.files.problem.arrays import inpainting as inpainting
     from asyncred.files.problem.arrays import parallel_beam as parallel_beam
     from asyncred.files.problem.arrays import sparse_matrix as sparse_matrix
     from asyncred.files.problem.arrays import superresolution as superresolution
+    from asyncred.files.problem.fan_geometry import FanGeometry as FanGeometry
     from asyncred.runtime.api import Solution as Solution
     from asyncred.runtime.api import load_denoiser as load_denoiser
     from asyncred.runtime.api import read_result as read_result
@@ -37,12 +39,14 @@ _PUBLIC = {
         "cartesian_mri",
         "compressive_sensing",
         "convolution",
+        "fan_beam",
         "forward_model",
         "inpainting",
         "parallel_beam",
         "sparse_matrix",
         "superresolution",
     ),
+    "asyncred.files.problem.fan_geometry": ("FanGeometry",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

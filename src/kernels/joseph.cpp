@@ -8,6 +8,7 @@
 #include <cmath>
 #include <vector>
 
+#include "lines.hpp"
 #include "versions.hpp"
 
 namespace asyncred {
@@ -170,20 +171,11 @@ bool wide() {
 #endif
 }
 
-// The lines of a block with an empty place at both ends of each: rows, or columns.
-std::vector<float> lines_of(const Projection &p, const float *x, bool rows) {
-    const std::int64_t n = rows ? p.w : p.h, lines = rows ? p.h : p.w;
-    std::vector<float> result(lines * (n + 2) + SPARE);
-    for (std::int64_t l = 0; l < lines; ++l)
-        for (std::int64_t j = 0; j < n; ++j)
-            result[l * (n + 2) + j + 1] = rows ? x[l * p.w + j] : x[j * p.w + l];
-    return result;
-}
-
 }  // namespace
 
 void joseph_forward(const Projection &p, const float *x, float *out, int threads) {
-    const std::vector<float> rows = lines_of(p, x, true), columns = lines_of(p, x, false);
+    const std::vector<float> rows = lines_of(x, p.h, p.w, true, SPARE);
+    const std::vector<float> columns = lines_of(x, p.h, p.w, false, SPARE);
     const auto project = [&](std::int64_t v) {
         const View view = meet(p, v);
         const std::int64_t n = view.rows ? p.w : p.h, lines = view.rows ? p.h : p.w;

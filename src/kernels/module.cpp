@@ -5,6 +5,7 @@
 #include <string>
 
 #include "dense_gradient.hpp"
+#include "fan.hpp"
 #include "joseph.hpp"
 
 namespace nb = nanobind;
@@ -77,23 +78,53 @@ bool to_half(const Matrix &A, const HalfResult &out) {
     return asyncred::to_half(A.data(), static_cast<std::int64_t>(A.size()), out.data());
 }
 
+// The checks that all projectors share: of a number for each view, and of lengths.
+void check_views(const Numbers &cosine, const Numbers &sine, const Indices &first,
+                 std::size_t views) {
+    if (cosine.shape(0) == views && sine.shape(0) == views && first.shape(0) == views) return;
+    throw nb::value_error(("cosine, sine and first have " + std::to_string(cosine.shape(0)) + ", " +
+                           std::to_string(sine.shape(0)) + " and " +
+                           std::to_string(first.shape(0)) + " elements, but there are " +
+                           std::to_string(views) + " views")
+                              .c_str());
+}
+
+std::int64_t count(std::size_t n) { return static_cast<std::int64_t>(n); }
+
 // What a block of h x w pixels and its runs of bins are; the checks that forward and adjoint share.
 asyncred::Projection projection(std::size_t h, std::size_t w, double left, double top,
                                 const Numbers &cosine, const Numbers &sine, const Indices &first,
                                 std::size_t views, std::size_t width, double center,
                                 double spacing, double pixel, int threads) {
-    if (cosine.shape(0) != views || sine.shape(0) != views || first.shape(0) != views)
-        throw nb::value_error(("cosine, sine and first have " + std::to_string(cosine.shape(0)) +
-                               ", " + std::to_string(sine.shape(0)) + " and " +
-                               std::to_string(first.shape(0)) + " elements, but there are " +
-                               std::to_string(views) + " views")
-                                  .c_str());
+    check_views(cosine, sine, first, views);
     if (!(spacing > 0) || !(pixel > 0))
         throw nb::value_error("spacing and pixel are to be more than 0");
     check_threads(threads);
-    const auto count = [](std::size_t n) { return static_cast<std::int64_t>(n); };
     return {count(h),     count(w),     left,        top,          count(views), cosine.data(),
             sine.data(),  first.data(), count(width), center,      spacing,      pixel};
+}
+
+// The same in fan beams.
+asyncred::Fan fan(std::size_t h, std::size_t w, double left, double top, const Numbers &cosine,
+                  const Numbers &sine, const Indices &first, std::size_t views, std::size_t width,
+                  const Numbers &tangent, double aside, double distance, double pixel,
+                  int threads) {
+    check_views(cosine, sine, first, views);
+    const std::int64_t bins = count(tangent.shape(0));
+    for (std::size_t v = 0; v < views; ++v)
+        if (first.data()[v] < 0 || first.data()[v] > bins - count(width))
+            throw nb::index_error(("first[" + std::to_string(v) + "] is " +
+                                   std::to_string(first.data()[v]) + ", but a run of " +
+                                   std::to_string(width) + " ends within " + std::to_string(bins) +
+                                   " bins")
+                                      .c_str());
+    if (!(distance > 0) || !(pixel > 0))
+        throw nb::value_error("distance and pixel are to be more than 0");
+    check_threads(threads);
+    return {count(h),      count(w),    left,         top,
+            count(views),  cosine.data(), sine.data(), first.data(),
+            count(width),  tangent.data(), aside,      distance,
+            pixel};
 }
 
 void joseph_forward(const Matrix &x, double left, double top, const Numbers &cosine,
@@ -112,6 +143,23 @@ void joseph_adjoint(const Matrix &r, double left, double top, const Numbers &cos
         projection(out.shape(0), out.shape(1), left, top, cosine, sine, first, r.shape(0),
                    r.shape(1), center, spacing, pixel, threads),
         r.data(), out.data(), threads);
+}
+
+void fan_forward(const Matrix &x, double left, double top, const Numbers &cosine,
+                 const Numbers &sine, const Indices &first, const Numbers &tangent, double aside,
+                 double distance, double pixel, const Picture &out, int threads) {
+    asyncred::fan_forward(fan(x.shape(0), x.shape(1), left, top, cosine, sine, first, out.shape(0),
+                              out.shape(1), tangent, aside, distance, pixel, threads),
+                          x.data(), out.data(), threads);
+}
+
+template <bool near>
+void fan_adjoint(const Matrix &r, double left, double top, const Numbers &cosine,
+                 const Numbers &sine, const Indices &first, const Numbers &tangent, double aside,
+                 double distance, double pixel, const Picture &out, int threads) {
+    asyncred::fan_adjoint(fan(out.shape(0), out.shape(1), left, top, cosine, sine, first,
+                              r.shape(0), r.shape(1), tangent, aside, distance, pixel, threads),
+                          r.data(), near, out.data(), threads);
 }
 
 }  // namespace
@@ -135,6 +183,18 @@ NB_MODULE(_kernels, module) {
     module.def("joseph_adjoint", &joseph_adjoint, "r"_a.noconvert(), "left"_a, "top"_a,
                "cosine"_a.noconvert(), "sine"_a.noconvert(), "first"_a.noconvert(), "center"_a,
                "spacing"_a, "pixel"_a, "out"_a.noconvert(), "threads"_a, Unlocked());
+    module.def("fan_forward", &fan_forward, "x"_a.noconvert(), "left"_a, "top"_a,
+               "cosine"_a.noconvert(), "sine"_a.noconvert(), "first"_a.noconvert(),
+               "tangent"_a.noconvert(), "aside"_a, "distance"_a, "pixel"_a, "out"_a.noconvert(),
+               "threads"_a, Unlocked());
+    const auto define_back = [&](const char *name, auto back) {
+        module.def(name, back, "r"_a.noconvert(), "left"_a, "top"_a, "cosine"_a.noconvert(),
+                   "sine"_a.noconvert(), "first"_a.noconvert(), "tangent"_a.noconvert(),
+                   "aside"_a, "distance"_a, "pixel"_a, "out"_a.noconvert(), "threads"_a,
+                   Unlocked());
+    };
+    define_back("fan_adjoint", &fan_adjoint<false>);
+    define_back("fan_backprojection", &fan_adjoint<true>);
 #ifdef _OPENMP
     module.attr("openmp") = true;
 #else

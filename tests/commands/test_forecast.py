@@ -63,12 +63,12 @@ def test_time_is_that_of_all_updates_over_the_ranks(size, ranks, epoch, budget, 
     assert lines[1].startswith(f"  {budget} for the default of 400 epochs")
 
 
-@pytest.mark.parametrize("kind", ["cs", "ct", "mri", "blur", "sr", "inpaint"])
+@pytest.mark.parametrize("kind", ["cs", "ct", "fan", "mri", "blur", "sr", "inpaint"])
 def test_every_kind_can_be_tried(kind, model, tmp_path):
     problem = simulate(tmp_path / "p.h5", kind)
     cost = try_update(job(problem, model, 2))
     assert 0 < cost.denoiser < 1 and 0 < cost.gradient < 1 and cost.halo >= 2
-    assert (cost.residual > 0) == (kind in ("ct", "mri"))
+    assert (cost.residual > 0) == (kind in ("ct", "fan", "mri"))
 
 
 def test_a_minibatch_is_tried_as_one(model, tmp_path, monkeypatch):

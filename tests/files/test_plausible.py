@@ -11,6 +11,7 @@ import h5py
 from asyncred.commands.simulate.blur import simulate_blur
 from asyncred.commands.simulate.cs import simulate_cs
 from asyncred.commands.simulate.ct import simulate_ct
+from asyncred.commands.simulate.fan import simulate_fan
 from asyncred.commands.simulate.inpaint import simulate_inpaint
 from asyncred.commands.simulate.mri import simulate_mri
 from asyncred.commands.simulate.sr import simulate_sr
@@ -44,7 +45,9 @@ def matrix(scene):
 
 
 MRI = {"coils": 3, "acceleration": 3.0, "center_fraction": 0.1}
+FAN = {"short": False, "source": 2.0, "detector": "flat"}
 KINDS = {
+    "fan": lambda scene: simulate_fan(scene, **FAN, views=80, photons=1e4, attenuation=3.0),
     "ct": lambda scene: simulate_ct(scene, views=40, photons=1e4, attenuation=3.0),
     "mri": lambda scene: simulate_mri(scene, **MRI, noise_snr=30.0),
     "blur": lambda scene: simulate_blur(scene, sigma=1.6, kernel=None, noise=2),
@@ -53,7 +56,9 @@ KINDS = {
     "cs": lambda scene: simulate_cs(scene, ratio=0.5, noise_snr=30.0, store_matrix=False),
     "matrix": matrix,
 }
+SHORT = {"short": True, "source": 1.0, "detector": "curved"}
 NOISY = {
+    "fan": lambda scene: simulate_fan(scene, **SHORT, views=40, photons=50, attenuation=3.0),
     "ct": lambda scene: simulate_ct(scene, views=25, photons=50, attenuation=3.0),
     "mri": lambda scene: simulate_mri(scene, **MRI, noise_snr=3.0),
     "blur": lambda scene: simulate_blur(scene, sigma=3.0, kernel=None, noise=60),

@@ -7,7 +7,7 @@ from asyncred.grid import BlockGrid
 from asyncred.operators import ParallelBeam
 from asyncred.operators.contract import dot_test
 from asyncred.operators.kernels import joseph_forward_numpy
-from asyncred.operators.parallel_beam import angular_weights
+from asyncred.operators.line_integrals import angular_weights
 
 ANGLES = np.array([0, 0.3, np.pi / 4, 1.2, np.pi / 2, 2, 2.9, np.pi, -0.4, 5.0])
 GEOMETRIES = [

@@ -39,6 +39,17 @@ problem = asyncred.parallel_beam(angles, shape=(64, 64), pixel=pixel)
 found = asyncred.solve(y, problem, block=32, epochs=4, threads=1, draft="none")
 """
 
+FAN = """
+import h5py, numpy as np, asyncred
+with h5py.File("problem.h5") as file:
+    y, angles = file["measurements/y"][:], file["operator/angles"][:]
+    said = file["operator"].attrs
+    lengths = {name: said[name] for name in ("source_axis", "axis_detector", "spacing", "pixel")}
+geometry = asyncred.FanGeometry(**lengths, detector="curved")
+problem = asyncred.fan_beam(angles, geometry, shape=(64, 64))
+found = asyncred.solve(y, problem, block=32, epochs=4, threads=1, draft="none")
+"""
+
 MRI = """
 import h5py, numpy as np, asyncred
 with h5py.File("problem.h5") as file:
@@ -74,6 +85,7 @@ sys.modules["mpi4py"] = None
 KINDS = {
     "cs": (CS, SMALL, ()),
     "ct": (CT, (*SMALL, "--views", "30"), ()),
+    "fan": (FAN, (*SMALL, "--views", "50", "--detector", "curved"), ()),
     "mri": (MRI, (*SMALL, "--coils", "3"), ()),
     "own": (OWN, (*SMALL, "--views", "30"), ("--start", "adjoint", "--tau", "0.025")),
 }
@@ -182,7 +194,7 @@ def test_a_denoiser_by_name():
 
 
 def test_public_names():
-    assert {"solve", "run", "parallel_beam"} <= set(dir(asyncred))
+    assert {"solve", "run", "parallel_beam", "fan_beam", "FanGeometry"} <= set(dir(asyncred))
     with pytest.raises(AttributeError, match="no attribute 'solv'"):
         _ = asyncred.solv
 

@@ -114,7 +114,8 @@ def _start(data: LocalData | CoupledData, i: int) -> Image | None:
     model = data.model([i], threads=1)
     seen = model.footprint(i)
     columns = seen.first[:, None] + np.arange(seen.width)
-    return model.adjoint(i, np.take_along_axis(y, columns, axis=1), None)
+    part = np.take_along_axis(y, columns, axis=1)
+    return data.backproject(model, i, part) if name == "fbp" else model.adjoint(i, part, None)
 
 
 def _dot_test(problem: Problem, data: CoupledData) -> str:

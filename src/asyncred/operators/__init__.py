@@ -18,6 +18,7 @@ from asyncred.operators.cartesian_mri import CartesianMri
 from asyncred.operators.convolution import Convolution
 from asyncred.operators.coupled import Coupled, LocalResidual
 from asyncred.operators.factored import Factored, factor
+from asyncred.operators.fan_beam import CurvedDetector, Fan, FanBeam, FlatDetector
 from asyncred.operators.full_footprint import FullFootprint
 from asyncred.operators.mask import Mask
 from asyncred.operators.matrix import SparseMatrix
@@ -30,7 +31,11 @@ __all__ = [
     "CartesianMri",
     "Convolution",
     "Coupled",
+    "CurvedDetector",
     "Factored",
+    "Fan",
+    "FanBeam",
+    "FlatDetector",
     "Footprint",
     "ForwardModel",
     "FullFootprint",

@@ -25,9 +25,18 @@ from ``first`` on:
 ``joseph_adjoint(r, left, top, cosine, sine, first, center, spacing, pixel, out, threads)``
     out (h, w) = the transpose of that, applied to r (views, width).
 
+The same along the rays of a point source; ``operators.fan_beam`` has the geometry:
+
+``fan_forward(x, left, top, cosine, sine, first, tangent, aside, distance, pixel, out, threads)``
+    out = the integrals along -aside u - distance v + s (tangent u + v), tangent (bins,) ascending.
+``fan_adjoint(r, left, top, cosine, sine, first, tangent, aside, distance, pixel, out, threads)``
+    out (h, w) = the transpose of that.
+``fan_backprojection(...)``
+    The same, with what a ray gives to a pixel times distance / depth of the pixel along v.
+
 All raise TypeError for another dtype, order or number of dimensions, ValueError for lengths that
-do not fit or threads < 1, and IndexError for a row outside 0..m. The result is the same, bit for
-bit, for the same number of threads. One thread starts no other.
+do not fit or threads < 1, and IndexError for a row outside 0..m or a run outside the bins. The
+result is the same, bit for bit, for the same number of threads. One thread starts no other.
 """
 
 from __future__ import annotations
@@ -43,6 +52,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from asyncred.operators._kernels import (
     dense_gradient,
     dense_gradient_rows,
+    fan_adjoint,
+    fan_backprojection,
+    fan_forward,
     joseph_adjoint,
     joseph_forward,
     openmp,
@@ -54,6 +66,9 @@ __all__ = [
     "dense_gradient_numpy",
     "dense_gradient_rows",
     "dense_gradient_rows_numpy",
+    "fan_adjoint",
+    "fan_backprojection",
+    "fan_forward",
     "halved",
     "joseph_adjoint",
     "joseph_forward",

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import median_filter
 
-from asyncred.operators.parallel_beam import angular_weights
+from asyncred.operators.line_integrals import angular_weights
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]

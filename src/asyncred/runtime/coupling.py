@@ -88,9 +88,10 @@ class Coupling:
         self._residual.fill(lambda groups: r)
 
     def filtered_backprojection(self) -> dict[int, Image]:
-        """What the transpose makes of the filtered measurements."""
+        """As the kind of problem filters the measurements, and backprojects them."""
         self._residual.fill(self._data.filtered)
-        return self._backproject()
+        read, back = self._residual.read, self._data.backproject
+        return {i: back(self._model, i, read(i, None)) for i in self._shapes}
 
     def adjoint(self) -> dict[int, Image]:
         """A^T y as it is."""

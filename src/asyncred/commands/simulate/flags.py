@@ -31,7 +31,7 @@ def add_simulate(commands: Kinds) -> None:
         ),
     )
     kinds = simulate.add_subparsers(required=True, metavar="KIND", parser_class=Parser)
-    for add in (_add_cs, _add_ct, _add_mri, _add_blur, _add_inpaint, _add_sr):
+    for add in (_add_cs, _add_ct, _add_fan, _add_mri, _add_blur, _add_inpaint, _add_sr):
         add(kinds)
 
 
@@ -53,8 +53,12 @@ def _cs(scene: Scene, **values: Any) -> str:
 def _add_ct(kinds: Kinds) -> None:
     ct = _add_kind(kinds, "ct", "tomography in parallel beams, with Poisson noise", _ct)
     ct.add_argument("--views", type=_count, default=90, help="over 180 degrees [90]")
-    ct.add_argument("--photons", type=_positive, default=1e5, help="of an unweakened ray [1e5]")
-    ct.add_argument(
+    _add_photons(ct)
+
+
+def _add_photons(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("--photons", type=_positive, default=1e5, help="of an unweakened ray [1e5]")
+    kind.add_argument(
         "--attenuation",
         type=_positive,
         default=3.0,
@@ -66,6 +70,32 @@ def _ct(scene: Scene, **values: Any) -> str:
     from asyncred.commands.simulate.ct import simulate_ct
 
     return simulate_ct(scene, **values)
+
+
+def _add_fan(kinds: Kinds) -> None:
+    text = "tomography in fan beams, as in a laboratory, with Poisson noise"
+    fan = _add_kind(kinds, "fan", text, _fan)
+    fan.add_argument("--views", type=_count, default=180, help="over 360 degrees [180]")
+    fan.add_argument(
+        "--short", action="store_true", help="views over 180 degrees and the fan angle instead"
+    )
+    fan.add_argument(
+        "--source",
+        type=typed(number("a number >= 0.6", low=0.6)),
+        default=2.0,
+        metavar="DIAGONALS",
+        help="distance of the source from the axis, in diagonals of the image [2]",
+    )
+    fan.add_argument(
+        "--detector", choices=("flat", "curved"), default="flat", help="flat or curved [flat]"
+    )
+    _add_photons(fan)
+
+
+def _fan(scene: Scene, **values: Any) -> str:
+    from asyncred.commands.simulate.fan import simulate_fan
+
+    return simulate_fan(scene, **values)
 
 
 def _add_mri(kinds: Kinds) -> None:

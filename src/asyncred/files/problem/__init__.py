@@ -8,6 +8,8 @@ what they hold (``reader.FOREIGN``).
 from asyncred.files.problem.block_random import BlockRandomData, write_block_random
 from asyncred.files.problem.cartesian_mri import CartesianMriData, write_cartesian_mri
 from asyncred.files.problem.convolution import ConvolutionData, write_convolution
+from asyncred.files.problem.fan_beam import FanBeamData, write_fan_beam
+from asyncred.files.problem.fan_geometry import FanGeometry
 from asyncred.files.problem.head import Asked
 from asyncred.files.problem.kinds import CoupledData, Data, LocalData
 from asyncred.files.problem.mask import MaskData, write_mask
@@ -23,6 +25,8 @@ __all__ = [
     "ConvolutionData",
     "CoupledData",
     "Data",
+    "FanBeamData",
+    "FanGeometry",
     "LocalData",
     "MaskData",
     "MatrixData",
@@ -33,6 +37,7 @@ __all__ = [
     "write_block_random",
     "write_cartesian_mri",
     "write_convolution",
+    "write_fan_beam",
     "write_mask",
     "write_matrix",
     "write_parallel_beam",

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 import h5py
 
 from asyncred.files.memory import MemoryFile
+from asyncred.files.problem.fan_geometry import FanGeometry
 from asyncred.files.problem.head import FORMAT, VERSION, Asked, has_truth, read_grid, read_range
 from asyncred.files.problem.own import own_data
 from asyncred.files.problem.reader import Problem, read_problem
@@ -115,6 +116,18 @@ def parallel_beam(
         attributes["center"] = center
     datasets = {"angles": np.asarray(angles, np.float64)}
     return ArrayProblem("parallel_beam", shape, datasets, attributes, {"angles": units})
+
+
+def fan_beam(
+    angles: ArrayLike, geometry: FanGeometry, *, shape: tuple[int, int], units: str = "deg"
+) -> ArrayProblem:
+    """Tomography with a point source; y float32 [views, bins], line integrals.
+
+    ``angles`` [views] in ``units``, deg or rad, of any part of a turn; ``shape`` of the image, in
+    pixels; ``geometry`` says where source, rotation axis and detector are.
+    """
+    datasets = {"angles": np.asarray(angles, np.float64)}
+    return ArrayProblem("fan_beam", shape, datasets, geometry.attributes, {"angles": units})
 
 
 def cartesian_mri(mask: ArrayLike, *, coils: ArrayLike | None = None) -> ArrayProblem:

@@ -153,5 +153,9 @@ class CoupledData(Data):
         raise NotImplementedError
 
     def filtered(self, groups: range) -> NDArray[np.float32]:
-        """What the adjoint makes a filtered backprojection of, where the kind knows one."""
+        """What ``backproject`` makes a filtered backprojection of, where the kind knows one."""
         raise NotImplementedError
+
+    def backproject(self, model: ForwardModel, i: int, r: NDArray[np.float32]) -> Image:
+        """Block i of a filtered backprojection, r on its footprint; ``model`` is this kind's."""
+        return model.adjoint(i, r, None)

@@ -14,6 +14,7 @@ from asyncred.files.problem.block_random import read_block_random
 from asyncred.files.problem.cartesian_mri import read_cartesian_mri
 from asyncred.files.problem.convolution import read_convolution
 from asyncred.files.problem.data_exchange import is_data_exchange, read_data_exchange
+from asyncred.files.problem.fan_beam import read_fan_beam
 from asyncred.files.problem.fastmri import is_fastmri, read_fastmri
 from asyncred.files.problem.fields import node, string
 from asyncred.files.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
@@ -33,6 +34,7 @@ READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | 
     "block_random": read_block_random,
     "cartesian_mri": read_cartesian_mri,
     "parallel_beam": read_parallel_beam,
+    "fan_beam": read_fan_beam,
     "matrix": read_matrix,
     "convolution": read_convolution,
     "superresolution": read_superresolution,

@@ -72,7 +72,7 @@ def step_of(views: int, bins: int) -> int:
 
 def of_scan(scan: Sinogram, angles: Numbers, shades: Shades | None) -> tuple[str, ...]:
     """Doubts about some views, and about the angles of all, in radians [views]."""
-    geometry = said(_of_span(angles), _of_detector(scan.center, scan.y.shape[1]))
+    geometry = said(of_span(angles), of_detector(scan.center, scan.y.shape[1]))
     return (*geometry, *of_sinogram(scan, shades, geometry=not geometry))
 
 
@@ -83,7 +83,7 @@ def of_sinogram(scan: Sinogram, shades: Shades | None, *, geometry: bool) -> tup
     """
     if not np.isfinite(scan.y).all():
         return ()
-    wrong = of_values(scan.y, scan.place) or _of_kind(scan) or _of_sign(scan, shades)
+    wrong = of_integrals(scan, shades)
     if wrong:
         return (wrong,)
     moments = moments_of(scan.y)
@@ -93,7 +93,12 @@ def of_sinogram(scan: Sinogram, shades: Shades | None, *, geometry: bool) -> tup
     return said(_of_mass(scan, moments), turned)
 
 
-def _of_span(angles: Numbers) -> str | None:
+def of_integrals(scan: Sinogram, shades: Shades | None) -> str | None:
+    """A doubt that finite values are line integrals at all."""
+    return of_values(scan.y, scan.place) or _of_kind(scan) or _of_sign(scan, shades)
+
+
+def of_span(angles: Numbers) -> str | None:
     """Angles in radians that are called degrees span no more than six of these."""
     span = float(np.degrees(np.ptp(angles))) if angles.size else 0.0
     if angles.size < FEWEST // 2 or span > NARROW:
@@ -104,7 +109,8 @@ def _of_span(angles: Numbers) -> str | None:
     )
 
 
-def _of_detector(center: float, bins: int) -> str | None:
+def of_detector(center: float, bins: int) -> str | None:
+    """A rotation axis that no bin sees."""
     if -0.5 <= center <= bins - 0.5:
         return None
     return (
@@ -154,10 +160,15 @@ def _of_sign(scan: Sinogram, shades: Shades | None) -> str | None:
 def _of_mass(scan: Sinogram, moments: Moments) -> str | None:
     """m_0 of every view is that of the object, but where the object is cut off for a while."""
     odd = np.flatnonzero(moments.lost(scan.angles))
+    return of_lost(scan, odd, moments.mass[odd] / np.median(moments.mass))
+
+
+def of_lost(scan: Sinogram, odd: NDArray[np.int64], shares: Numbers) -> str | None:
+    """Views that sum up to such shares of what the others do, if there are any."""
     if odd.size == 0:
         return None
     named = ", ".join(str(scan.step * k) for k in odd[:NAMED])
-    share = np.round(moments.mass[odd] / np.median(moments.mass), 2) + 0.0  # no -0
+    share = np.round(shares, 2) + 0.0  # no -0
     low, high = share.min(), share.max()
     sums = f"{low:.2g} to {high:.2g}" if low < high else f"{low:.2g}"
     return (
