@@ -121,7 +121,7 @@ def test_the_same_image_as_the_command(kind, tmp_path):
     np.testing.assert_array_equal(call(script, tmp_path, "alone"), expected)
     np.testing.assert_array_equal(call(BLOCKED + script, tmp_path, "blocked"), expected)
     two = call(script, tmp_path, "two", ranks=2)
-    assert np.linalg.norm(two - expected) < 0.1 * np.linalg.norm(expected)
+    assert np.linalg.norm(two - expected) < 0.2 * np.linalg.norm(expected)  # after four epochs
 
 
 def blurred(images=()):

