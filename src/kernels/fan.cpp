@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lines.hpp"
+#include "parallel.hpp"
 #include "versions.hpp"
 
 namespace asyncred {
@@ -189,20 +190,13 @@ void fan_forward(const Fan &p, const float *x, float *out, int threads) {
         }
         for (std::int64_t k = 0; k < p.width; ++k) out[v * p.width + k] = rays.weight[k] * sums[k];
     };
-    if (threads == 1) {
-        for (std::int64_t v = 0; v < p.views; ++v) project(v);
-        return;
-    }
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) schedule(static)
-#endif
-    for (std::int64_t v = 0; v < p.views; ++v) project(v);
+    in_parallel(p.views, threads, project);
 }
 
 void fan_adjoint(const Fan &p, const float *r, bool near, float *out, int threads) {
     // Every pixel gets its sum from one thread, in the order of the views.
     Sums rows(p.h, p.w), columns(p.w, p.h);
-    const auto spread = [&](int thread) {
+    const auto spread = [&](std::int64_t thread) {
         Rays rays(p.width);
         std::vector<float> given(p.width), before(p.width), behind(p.width);
         std::vector<std::int32_t> place(p.width);
@@ -231,14 +225,7 @@ void fan_adjoint(const Fan &p, const float *r, bool near, float *out, int thread
             }
         }
     };
-    if (threads == 1) {
-        spread(0);
-    } else {
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-#endif
-        for (int t = 0; t < threads; ++t) spread(t);
-    }
+    in_parallel(threads, threads, spread);
     for (std::int64_t i = 0; i < p.h; ++i)
         for (std::int64_t j = 0; j < p.w; ++j)
             out[i * p.w + j] = rows.of_pixel(i, j) + columns.of_pixel(j, i);

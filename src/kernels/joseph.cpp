@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lines.hpp"
+#include "parallel.hpp"
 #include "versions.hpp"
 
 namespace asyncred {
@@ -195,14 +196,7 @@ void joseph_forward(const Projection &p, const float *x, float *out, int threads
         }
         for (std::int64_t k = 0; k < p.width; ++k) out[v * p.width + k] = view.weight * run[k];
     };
-    if (threads == 1) {
-        for (std::int64_t v = 0; v < p.views; ++v) project(v);
-        return;
-    }
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) schedule(static)
-#endif
-    for (std::int64_t v = 0; v < p.views; ++v) project(v);
+    in_parallel(p.views, threads, project);
 }
 
 void joseph_adjoint(const Projection &p, const float *r, float *out, int threads) {
@@ -216,7 +210,7 @@ void joseph_adjoint(const Projection &p, const float *r, float *out, int threads
     }
     const std::int64_t row = (p.w + 15) / 16 * 16, column = (p.h + 15) / 16 * 16;
     std::vector<float> rows(p.h * row), columns(p.w * column);
-    const auto spread = [&](int t) {
+    const auto spread = [&](std::int64_t t) {
         for (std::int64_t v = 0; v < p.views; ++v) {
             const View view = meet(p, v);
             const std::int64_t lines = view.rows ? p.h : p.w, long_as = view.rows ? row : column;
@@ -238,14 +232,7 @@ void joseph_adjoint(const Projection &p, const float *r, float *out, int threads
             }
         }
     };
-    if (threads == 1) {
-        spread(0);
-    } else {
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-#endif
-        for (int t = 0; t < threads; ++t) spread(t);
-    }
+    in_parallel(threads, threads, spread);
     for (std::int64_t i = 0; i < p.h; ++i)
         for (std::int64_t j = 0; j < p.w; ++j)
             out[i * p.w + j] = rows[i * row + j] + columns[j * column + i];

@@ -11,7 +11,7 @@ from asyncred.red.async_red import async_red
 from asyncred.red.guard import Guard
 from asyncred.red.operator import RedOperator
 from asyncred.red.serial_red import bc_red, gm_red
-from asyncred.red.stepsize import RelaxedStep, Step
+from asyncred.red.stepsize import Step
 from asyncred.red.sync_red import sync_red
 from asyncred.runtime.budget import CLAIM
 from asyncred.runtime.job import Job
@@ -45,9 +45,8 @@ def iterate(
     """Run the algorithm on this rank; why all ranks stopped, and the relaxation. Collective."""
     job, monitor = state.job, state.monitor
     config, coupling = job.config, job.term.coupling
-    keeper, step = keeper_of(state), choose_step(job, state.updates)
-    if job.potentials is not None:
-        step = RelaxedStep(step, state.counters.asked_to_relax)
+    keeper = keeper_of(state)
+    step = choose_step(job, state.updates, state.counters.asked_to_relax)
     guard = _guard(state, step)
     at_once = len(G.grid) if config.update.method == "gm" else 1  # updates between two questions
     job.team.comm.Barrier()  # all clocks start together

@@ -93,7 +93,7 @@ def bounds_of(asked: str | Pair, shades: Pair, start: Values, *, potential: bool
         return asked
     if asked == "none" or not potential:
         return None
-    low, high = (end(*pair) for end, *pair in zip((min, max), shades, start.ends, strict=True))
+    low, high = min(shades[0], start.ends[0]), max(shades[1], start.ends[1])
     margin = MARGIN * (high - low)
     return low - margin, high + margin
 

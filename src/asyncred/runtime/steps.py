@@ -22,6 +22,7 @@ from asyncred.red.stepsize import (
     DecayingStep,
     FixedStep,
     ProximalStep,
+    RelaxedStep,
     SafeStep,
     Step,
 )
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
     from asyncred.shared import Claims
 
 
-def choose_step(job: Job, updates: Callable[[int], int]) -> Step:
+def choose_step(job: Job, updates: Callable[[int], int], halvings: Callable[[], int]) -> Step:
     """The step of a job, from the norms of A and of the blocks this rank updates.
 
-    ``updates`` tells how often a block was updated so far. Collective.
+    ``updates`` tells how often a block was updated so far, ``halvings`` how often a rise of the
+    objective, where the denoiser tells it, has asked for a shorter step. Collective.
     """
     step, decay = _constant_step(job), job.config.update.decay
+    if job.potentials is not None:
+        step = RelaxedStep(step, halvings)
     if decay is None:
         return step
     return DecayingStep(step, epochs=decay, updates=updates)

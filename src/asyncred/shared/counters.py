@@ -93,10 +93,7 @@ class Counters(Window):
 
     def raise_stop(self, reason: int) -> None:
         """Tell every rank to stop; each sees it before its next update."""
-        flag = np.array([float(reason)])
-        for rank in range(self.comm.size):
-            self._replace(flag, rank, self._STOP)
-        self.win.Flush_all()
+        self._tell_all(self._STOP, reason)
 
     def stop_reason(self) -> int:
         """0, or why somebody asked all to stop."""
@@ -104,10 +101,7 @@ class Counters(Window):
 
     def ask_checkpoint(self, number: int) -> None:
         """Ask every rank for its part of a checkpoint; numbers count from 1."""
-        flag = np.array([float(number)])
-        for rank in range(self.comm.size):
-            self._replace(flag, rank, self._CHECKPOINT)
-        self.win.Flush_all()
+        self._tell_all(self._CHECKPOINT, number)
 
     def checkpoint_asked(self) -> int:
         """The number of the last checkpoint that was asked for, 0 if none was."""
@@ -116,10 +110,7 @@ class Counters(Window):
     def ask_to_keep(self) -> None:
         """Ask every rank to keep a copy of its blocks as they are now; by one rank only."""
         self._kept += 1
-        flag = np.array([float(self._kept)])
-        for rank in range(self.comm.size):
-            self._replace(flag, rank, self._KEEP)
-        self.win.Flush_all()
+        self._tell_all(self._KEEP, self._kept)
 
     def asked_to_keep(self) -> int:
         """How often that was asked."""
@@ -128,10 +119,7 @@ class Counters(Window):
     def ask_to_relax(self) -> None:
         """Ask every rank to take steps of half the size; by one rank only."""
         self._relaxed += 1
-        flag = np.array([float(self._relaxed)])
-        for rank in range(self.comm.size):
-            self._replace(flag, rank, self._RELAX)
-        self.win.Flush_all()
+        self._tell_all(self._RELAX, self._relaxed)
 
     def asked_to_relax(self) -> int:
         """How often that was asked."""
@@ -147,6 +135,12 @@ class Counters(Window):
     def parts(self) -> int:
         """How many parts of checkpoints were written."""
         return int(self._get(0, self._PARTS, 1)[0])
+
+    def _tell_all(self, where: int, flag: int) -> None:
+        values = np.array([float(flag)])
+        for rank in range(self.comm.size):
+            self._replace(values, rank, where)
+        self.win.Flush_all()
 
     def _replace(self, values: NDArray[np.float64], rank: int, where: int) -> None:
         self.win.Accumulate(values, rank, (where, values.size, MPI.DOUBLE), MPI.REPLACE)
