@@ -55,6 +55,9 @@ NEW = 1e-3
 STRAY = 0.02
 """Of the bins: how far centres of mass may stray from their sinusoid for it to be taken off."""
 
+ENOUGH = 256
+"""Views that R is measured in."""
+
 FAINT = 0.03
 """Share of the largest value of all views, laid over each other, at which the object ends."""
 
@@ -106,37 +109,34 @@ def motion(y: Numbers, angles: Numbers) -> Motion:
 
 def _radius(y: Numbers, sideways: Numbers, axis: float) -> float:
     """How far from the centre of mass the object is seen."""
-    bins = y.shape[1]
-    b = np.arange(bins)
+    step, bins = -(-len(y) // ENOUGH), y.shape[1]
+    y, sideways = y[::step], sideways[::step]
     reach = np.arange(2 * bins) - bins
-    profile = np.zeros(2 * bins)
-    seen = np.zeros(2 * bins)
-    for view, moved in zip(y, sideways, strict=True):
-        at = reach + moved + axis
-        inside = (at >= 0) & (at <= bins - 1)
-        profile[inside] += np.interp(at[inside], b, view)
-        seen[inside] += 1
-    profile = np.where(seen > 0.2 * len(y), profile / np.maximum(seen, 1), 0)
+    at = np.rint(reach + (sideways + axis)[:, None]).astype(np.int64)
+    inside = (at >= 0) & (at < bins)
+    values = np.take_along_axis(y, np.clip(at, 0, bins - 1), axis=1)
+    seen = inside.sum(axis=0)
+    profile = np.where(inside, values, 0).sum(axis=0) / np.maximum(seen, 1)
+    profile[seen <= 0.2 * len(y)] = 0
     above = np.flatnonzero(profile > FAINT * profile.max())
     return float(min(max(abs(reach[above[0]]), abs(reach[above[-1]])) + 1, bins))
 
 
-def of_harmonics(y: Numbers, angles: Numbers, moved: Motion) -> Estimate | None:
+def of_harmonics(y: Numbers, moved: Motion, polynomials: Parities) -> Estimate | None:
     """The axis of views [views, bins], free of stripes; None where the angles leave nothing."""
     P, w = _transformed(y)
-    P *= np.exp(1j * w * moved.sideways[:, None])
-    even, odd = _polynomials(angles)
-    R = moved.radius
-    order = np.ceil(1.05 * R * w).astype(np.int64) + MARGIN
-    some = np.flatnonzero((order <= min(even.last, odd.last)) & (w > 0) & (w < 3 * DAMPING))
+    order = np.ceil(1.05 * moved.radius * w).astype(np.int64) + MARGIN
+    last = min(one.last for one in polynomials)
+    some = np.flatnonzero((order <= last) & (w > 0) & (w < 3 * DAMPING))
     if some.size < 2:
         return None
-    P, w, order = P[:, some], w[some], order[some]
-    a, b, h = _left(P, order, even, odd)
+    w, order = w[some], order[some]
+    P = P[:, some] * np.exp(1j * w * moved.sideways[:, None])
+    a, b, h = _left(P, order, *polynomials)
     g = w * np.exp(-((w / DAMPING) ** 2))
     K = g * ((a - b) / 2 - 1j * h)
     level = float((g * (a + b) / 2).sum())
-    return _lowest(K, w, level, y.shape[1], f"{angles.size} views")
+    return _lowest(K, w, level, y.shape[1], f"{len(y)} views")
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,10 @@ class Polynomials:
         return np.asarray(found)
 
 
-def _polynomials(angles: Numbers) -> tuple[Polynomials, Polynomials]:
+Parities = tuple[Polynomials, Polynomials]
+
+
+def polynomials_of(angles: Numbers) -> Parities:
     """Of even orders, and of odd ones."""
     return _of_parity(angles, 0), _of_parity(angles, 1)
 

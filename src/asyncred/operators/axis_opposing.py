@@ -47,6 +47,13 @@ LEAST = 0.3
 NEAREST = 4
 """Bins over which smoothed slopes go together."""
 
+CERTAIN, APART = 5.0, 6
+"""What changes from view to view has to match by so many standard deviations of noise, of which
+bins so far apart know nothing of each other: a pattern of the detector is no object."""
+
+ENOUGH = 512
+"""Pairs that are looked at, at most."""
+
 STEPS = 12
 """Of the iteration, at most."""
 
@@ -63,6 +70,11 @@ class Pairs:
 
     def __len__(self) -> int:
         return self.views.size
+
+    def some(self, most: int) -> Pairs:
+        """At most so many of them, evenly chosen."""
+        one = np.s_[:: -(-len(self) // most)]
+        return Pairs(self.views[one], self.before[one], self.after[one], self.share[one])
 
     def opposing(self, y: Numbers) -> Numbers:
         """The opposing view of each, [pairs, bins]."""
@@ -89,13 +101,17 @@ def opposing(angles: Numbers) -> Pairs:
 def of_opposing(y: Numbers, pairs: Pairs) -> Estimate | None:
     """The axis of views [views, bins], free of stripes; None where nothing matches."""
     smooth = gaussian_filter1d(y, COARSE, axis=1, order=1, mode="nearest")
-    rho, score = _matches(smooth[pairs.views], pairs.opposing(smooth))
+    few = pairs.some(ENOUGH)
+    d, e = smooth[few.views], few.opposing(smooth)
+    rho, score = _matches(d, e)
     best = int(np.argmax(score))
     if rho[best] < LEAST or best in (0, score.size - 1):
         return None
-    c = (best + OVERLAP - 1) / 2
+    t = best + OVERLAP - 1
+    if not _change_matches(d, e, t):
+        return None
     slopes = gaussian_filter1d(y, FINE, axis=1, order=1, mode="nearest")
-    center, error = _refined(slopes[pairs.views], pairs.opposing(slopes), c)
+    center, error = _refined(slopes[few.views], few.opposing(slopes), t / 2)
     return Estimate(
         center,
         error,
@@ -120,6 +136,18 @@ def _matches(d: Numbers, e: Numbers) -> tuple[Numbers, Numbers]:
     score = -(end - first) * np.log1p(-(rho**2))
     some = slice(OVERLAP - 1, 2 * bins - OVERLAP)
     return rho[some], score[some]
+
+
+def _change_matches(d: Numbers, e: Numbers, t: int) -> bool:
+    """Whether what differs from view to view matches at 2 c = t, beyond what noise would."""
+    bins = d.shape[1]
+    first, end = max(0, t - bins + 1), min(bins - 1, t) + 1
+    one = d[:, first:end] - d[:, first:end].mean(axis=0)
+    other = -e[:, first:end][:, ::-1]
+    other = other - other.mean(axis=0)
+    both = float((one**2).sum() + (other**2).sum()) / 2
+    known = len(d) / 2 * (end - first) / APART
+    return float((one * other).sum()) > CERTAIN * both / np.sqrt(known)
 
 
 def _refined(d: Numbers, e: Numbers, c: float) -> tuple[float, float]:

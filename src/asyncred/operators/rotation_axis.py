@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncred.operators.axis_estimate import Estimate, without_stripes
-from asyncred.operators.axis_harmonics import motion, of_harmonics
+from asyncred.operators.axis_harmonics import Parities, motion, of_harmonics, polynomials_of
 from asyncred.operators.axis_opposing import Pairs, of_opposing, opposing
 
 Array = NDArray[np.float32]
@@ -30,6 +30,9 @@ CLEAR = 0.5
 
 LARGEST = 1.0
 """No estimate counts whose standard error is larger, in bins."""
+
+DOUBTFUL = 0.5
+"""A standard error, in bins, that is worth a doubt."""
 
 LEAST = 0.01
 """Bins: no error is said to be smaller."""
@@ -60,10 +63,12 @@ def find_axis(y: Array, angles: Numbers, rows: Sequence[int] | None = None) -> A
     ``y`` float32 [slices, views, bins], line integrals, finite; ``angles`` in radians [views];
     ``rows`` the numbers of the slices (from 0). Raises ValueError where they do not tell.
     """
-    rows, pairs = range(len(y)) if rows is None else rows, opposing(angles)
-    found, split = {}, None
+    rows = range(len(y)) if rows is None else rows
+    pairs, polynomials = opposing(angles), polynomials_of(angles)
+    found: dict[int, Estimate] = {}
+    split = None
     for row, slice_ in zip(rows, y, strict=True):
-        estimate, other = _of_slice(slice_, angles, pairs)
+        estimate, other = _of_slice(slice_, angles, pairs, polynomials)
         if estimate is not None:
             found[row] = estimate
             split = split or (_disagreement(estimate, other) if other else None)
@@ -78,13 +83,13 @@ def find_axis(y: Array, angles: Numbers, rows: Sequence[int] | None = None) -> A
         center,
         error,
         nearest.how,
-        _spread(found, center) or split,
+        _spread(found, center) or split or _scatter(center, error),
         tuple(row for row in rows if row not in found),
     )
 
 
 def _of_slice(
-    y: Array, angles: Numbers, pairs: Pairs
+    y: Array, angles: Numbers, pairs: Pairs, polynomials: Parities
 ) -> tuple[Estimate | None, Estimate | None]:
     """The surer estimate and the other, as far as they count."""
     if min(y.shape) < FEWEST:
@@ -92,7 +97,7 @@ def _of_slice(
     clean = without_stripes(y)
     both = (
         of_opposing(clean, pairs) if len(pairs) else None,
-        of_harmonics(clean, angles, motion(clean, angles)),
+        of_harmonics(clean, motion(clean, angles), polynomials),
     )
     counting = [one for one in both if one and one.rival < CLEAR and one.error < LARGEST]
     counting.sort(key=lambda one: one.error)
@@ -120,6 +125,12 @@ def _spread(found: dict[int, Estimate], center: float) -> str | None:
         return None
     named = ", ".join(f"slice {row} at bin {one.center:.2f}" for row, one in far.items())
     return f"slices disagree about the rotation axis: bin {center:.2f} is taken, but {named}"
+
+
+def _scatter(center: float, error: float) -> str | None:
+    if error <= DOUBTFUL:
+        return None
+    return f"the rotation axis is known to {error:.2g} bins only, about bin {center:.2f}"
 
 
 def _median(found: list[Estimate]) -> tuple[float, float]:
