@@ -136,6 +136,7 @@ def _add_check(commands: Commands) -> Parser:
         "images",
         "minibatch",
         "block",
+        "size",
         "center",
         "range",
         "strict",

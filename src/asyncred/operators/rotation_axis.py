@@ -82,7 +82,7 @@ def find_axis(y: Array, angles: Numbers, rows: Sequence[int] | None = None) -> A
     return Axis(
         center,
         error,
-        nearest.how,
+        f"{nearest.how} over {np.degrees(np.ptp(angles)):.4g} degrees",
         _spread(found, center) or split or _scatter(center, error),
         tuple(row for row in rows if row not in found),
     )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import h5py
 
 from asyncred.files.problem.fields import finite, node, real, reals, string
-from asyncred.files.problem.head import Asked, read_stack, write_head
+from asyncred.files.problem.head import MIDDLE, Asked, read_stack, write_head
 from asyncred.files.problem.kinds import CoupledData, Prior
 from asyncred.files.problem.plausible import Shades
 from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
@@ -126,6 +126,11 @@ def write_parallel_beam(
         file["truth"] = truth.astype(np.float32)
 
 
+def asked_center(center: float | str, bins: int) -> float:
+    """The bin that ``Asked.center`` means."""
+    return (bins - 1) / 2 if center == MIDDLE else float(center)
+
+
 def read_parallel_beam(
     path: Path, file: h5py.File, grid: BlockGrid, asked: Asked
 ) -> ParallelBeamData:
@@ -144,7 +149,7 @@ def read_parallel_beam(
         )
     operator, bins = file["operator"], y.shape[-1]
     center = real(path, operator, "center", (bins - 1) / 2, positive=False)
-    center = center if asked.center is None else asked.center
+    center = center if asked.center is None else asked_center(asked.center, bins)
     return ParallelBeamData(
         path,
         grid,

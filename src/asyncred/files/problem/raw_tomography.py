@@ -1,7 +1,7 @@
 """Tomography from a foreign file: counts in place of line integrals, one slice an image.
 
-The image is as wide as the detector, its pixels as large as the detector's, the attenuation per
-pixel. A few slices are looked at beforehand: for the rotation axis, where nobody says it, and for
+The image is as wide as the detector, or as the field of view of half acquisition (``axis``), its
+pixels as large as the detector's, the attenuation per pixel. A few slices are looked at beforehand: for the rotation axis, where nobody says it, and for
 what is worth a note.
 """
 
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.problem.axis import redundancy, rotation_axis, side_for
 from asyncred.files.problem.counts import LEAST, Counts, LastSlice
 from asyncred.files.problem.fields import reals, string
 from asyncred.files.problem.flaws import bridged, zingers
 from asyncred.files.problem.head import Asked, block_for, choose
 from asyncred.files.problem.kinds import CoupledData, Prior
 from asyncred.files.problem.parallel_beam import ParallelBeamData
-from asyncred.files.problem.plausible import Shades, of_images
+from asyncred.files.problem.plausible import Shades, of_images, spread
 from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
 from asyncred.grid import BlockGrid
-from asyncred.operators.rotation_axis import find_axis
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
@@ -66,6 +66,14 @@ class RawTomographyData(ParallelBeamData):
         """Read all of a slice. Raises ValueError."""
         self.y(range(self.groups))
 
+    def filtered(self, views: range) -> Array:
+        """As of ``ParallelBeamData``; rays that half acquisition sees twice share their weight."""
+        some = slice(views.start, views.stop)
+        y = self.y(views)
+        if self.grid.shape[1] > self.bins:
+            y = y * redundancy(self.bins, self.center)
+        return self.model([], threads=1).filtered(y, some)
+
     def y(self, views: range) -> Array:
         """Line integrals of some views, float32 [views, bins]. Raises ValueError on NaN or Inf."""
         return self.last.get(self.counts, self.stack.index, views)
@@ -76,24 +84,25 @@ def read_raw_tomography(
 ) -> CoupledData:
     """What to run with; ``angles`` in radians [views]. Raises ValueError."""
     _, rows, bins = counts.shape
-    shape = bins, bins
-    grid, stack = BlockGrid(shape, block_for(shape, asked)), choose(counts.path, rows, asked)
-    places = np.linspace(0, len(stack.chosen) - 1, min(SURVEYED, len(stack.chosen)))
-    slices = [stack.chosen[round(place)] for place in places]
+    stack = choose(counts.path, rows, asked)
+    slices = [stack.chosen[k] for k in spread(len(stack.chosen), SURVEYED)]
     y, found = _survey(counts, slices)
-    center, axis = _axis(y, angles, asked)
+    axis = rotation_axis(counts.path, y, slices, angles, asked)
+    told = [row not in axis.silent for row in slices]
+    side = asked.size or side_for(y[told], angles, axis.center)
+    surveyed = dict(zip(slices, y, strict=True))
     return RawTomographyData(
         counts.path,
-        grid,
+        BlockGrid((side, side), block_for((side, side), asked)),
         stack,
         angles,
         bins,
         spacing=1.0,
-        center=center,
+        center=axis.center,
         pixel=1.0,
         counts=counts,
-        remarks=(axis, *notes, *found),
-        suspected=_suspected(counts, dict(zip(slices, y, strict=True)), angles, center),
+        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found),
+        suspected=(*axis.doubts, *_suspected(counts, surveyed, angles, axis.center, side)),
     )
 
 
@@ -116,11 +125,18 @@ def read_angles(path: Path, dataset: h5py.Dataset, count: int) -> Numbers:
     return angles if units and units.lower().startswith("rad") else np.radians(angles)
 
 
+def _of_side(side: int, bins: int) -> tuple[str, ...]:
+    """What is to be said of the size of the image."""
+    if side == bins:
+        return ()
+    return (f"image of {side}x{side} pixels about the axis, for {bins} bins (--size)",)
+
+
 def _suspected(
-    counts: Counts, y: Mapping[int, Array], angles: Numbers, center: float
+    counts: Counts, y: Mapping[int, Array], angles: Numbers, center: float, side: int
 ) -> tuple[str, ...]:
     """Doubts about some slices by number, line integrals [views, bins]."""
-    longest = math.hypot(counts.shape[2], counts.shape[2])
+    longest = math.hypot(side, side)
     step = step_of(angles.size, counts.shape[2])
     some, place = angles[::step], f"/{counts.projections.name}"
     found = {
@@ -128,21 +144,6 @@ def _suspected(
         for row, slice_ in y.items()
     }
     return of_images(found, stack=True)
-
-
-def _axis(y: Array, angles: Numbers, asked: Asked) -> tuple[float, str]:
-    """The bin that sees the rotation axis, and what is to be said of it."""
-    if asked.center is not None:
-        return asked.center, f"rotation axis at bin {asked.center:.2f}, as asked"
-    try:
-        center, how = find_axis(y, angles)
-    except ValueError as error:
-        middle = (y.shape[2] - 1) / 2
-        return middle, (
-            f"rotation axis taken to be in the middle, at bin {middle:g}: {error}; "
-            "--center B says where it is"
-        )
-    return center, f"rotation axis at bin {center:.2f}, from {how}"
 
 
 def _survey(counts: Counts, slices: list[int]) -> tuple[Array, list[str]]:
