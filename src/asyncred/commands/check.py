@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from asyncred.commands.forecast import Job, forecast, largest_window
 from asyncred.commands.models import level
 from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
 from asyncred.files.problem import Asked, CoupledData, LocalData, Problem, read_problem
+from asyncred.files.problem.kinds import Prior
 from asyncred.files.problem.plausible import marked, said, settle
 from asyncred.operators import Image
 from asyncred.operators.contract import dot_test
@@ -21,7 +23,7 @@ from asyncred.runtime.shades import OTHERWISE, Decision, Pair, decide, values_of
 def describe(
     path: Path,
     asked: Asked,
-    model: DenoiserModel,
+    find: Callable[[Prior], DenoiserModel],
     *,
     per_node: int | None = None,
     minibatch: int | None = None,
@@ -30,11 +32,12 @@ def describe(
 ) -> str:
     """Validate a problem for a number of ranks, ``per_node`` of them on a node (all).
 
-    Its blocks, halo, memory and time, as tried here. Raises ValueError; where ``strict``, for what
+    Its blocks, halo, memory and time, as tried here; ``find`` the denoiser, by that of the kind of
+    problem. Raises ValueError; where ``strict``, for what
     looks wrong too. ``shades`` are the image's values for black and white, if the user says them.
     """
     problem, ranks = read_problem(path, asked), asked.ranks
-    grid = problem.grid
+    grid, model = problem.grid, find(problem.data.prior)
     _validate(problem, model, ranks, minibatch)
     remarks = _remarks(problem, shades, strict=strict)
     owner = owners(len(grid), ranks)

@@ -18,6 +18,7 @@ from asyncred.runtime.config import load_config
 
 if TYPE_CHECKING:
     from asyncred.denoisers.onnx import DenoiserModel
+    from asyncred.files.problem.kinds import Prior
 
 PARALLEL = ("run", "demo", "doctor")
 """The commands that are started with mpirun; no other touches MPI."""
@@ -116,13 +117,23 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
         lambda: describe(
             Path(options.problem),
             asked,
-            _model(options.denoiser, options),
+            lambda prior: _of_problem(options, prior),
             per_node=options.ranks_per_node,
             minibatch=options.minibatch,
             shades=options.range,
             strict=options.strict,
         )
     )
+
+
+def _of_problem(options: argparse.Namespace, prior: Prior) -> DenoiserModel:
+    """The denoiser that a run of a kind of problem would take."""
+    from asyncred.runtime.config import DenoiserConfig
+    from asyncred.runtime.denoising import chosen
+
+    asked = chosen(DenoiserConfig(name=options.denoiser, sigma=options.sigma), prior)
+    options.sigma = asked.sigma
+    return _model(str(asked.name), options)
 
 
 def _model(name: str, options: argparse.Namespace) -> DenoiserModel:

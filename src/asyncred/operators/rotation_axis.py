@@ -64,6 +64,7 @@ def find_axis(y: Array, angles: Numbers, rows: Sequence[int] | None = None) -> A
     ``rows`` the numbers of the slices (from 0). Raises ValueError where they do not tell.
     """
     rows = range(len(y)) if rows is None else rows
+    span = min(360.0, float(np.degrees(np.ptp(angles))))
     pairs, polynomials = opposing(angles), polynomials_of(angles)
     found: dict[int, Estimate] = {}
     split = None
@@ -74,7 +75,7 @@ def find_axis(y: Array, angles: Numbers, rows: Sequence[int] | None = None) -> A
             split = split or (_disagreement(estimate, other) if other else None)
     if not found:
         raise ValueError(
-            f"{angles.size} views over {np.degrees(np.ptp(angles)):.4g} degrees "
+            f"{angles.size} views over {span:.4g} degrees "
             f"of {len(y)} slice{'s' * (len(y) > 1)} do not tell it"
         )
     center, error = _median(list(found.values()))
@@ -82,7 +83,7 @@ def find_axis(y: Array, angles: Numbers, rows: Sequence[int] | None = None) -> A
     return Axis(
         center,
         error,
-        f"{nearest.how} over {np.degrees(np.ptp(angles)):.4g} degrees",
+        f"{nearest.how} over {span:.4g} degrees",
         _spread(found, center) or split or _scatter(center, error),
         tuple(row for row in rows if row not in found),
     )
