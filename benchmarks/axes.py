@@ -54,9 +54,7 @@ def random_scan(rng: np.random.Generator, scheme: str) -> Scan:
     middle = (bins - 1) / 2
     off = (rng.uniform(0.2, 0.4) if half else rng.uniform(0, 0.4)) * bins * rng.choice((-1, 1))
     reach = min(bins - 1, middle + abs(off)) if half else middle - abs(off)
-    y = np.stack(
-        [_sinogram(rng, angles, bins, middle + off, 0.93 * reach) for _ in range(SLICES)]
-    )
+    y = np.stack([_sinogram(rng, angles, bins, middle + off, 0.93 * reach) for _ in range(SLICES)])
     photons = 10 ** rng.uniform(3, 5)
     beam = photons * (1 + 0.01 * rng.standard_normal((SLICES, 1, bins)))
     white = rng.poisson(np.repeat(beam, 10, axis=1)).mean(axis=1, keepdims=True)
@@ -134,7 +132,8 @@ def main() -> int:
         wrong += off > 1 and not found.doubt
         if options.all or off > 0.5 or found.doubt:
             mark = "WRONG" if off > 1 and not found.doubt else "doubt" if found.doubt else ""
-            print(f"{k:3d} {mark:5s} off by {off:.2f}, said {found.error:.2f}  {scan.words}: {found.how}")
+            off_by = f"off by {off:.2f}, said {found.error:.2f}"
+            print(f"{k:3d} {mark:5s} {off_by}  {scan.words}: {found.how}")
     print(
         f"{options.scans} scans: median {np.median(errors):.3f}, worst {max(errors):.3f} bins; "
         f"{refused} refused, {doubted} doubted, {wrong} wrong without a word; "

@@ -49,6 +49,9 @@ ORDERS = 256
 MARGIN = 4
 """Orders beyond R |w| that are left to the object too."""
 
+GAP = np.radians(40)
+"""The largest part of half a turn that may be missing."""
+
 NEW = 1e-3
 """Share of a polynomial that those of lower order may not explain, to be one more."""
 
@@ -134,7 +137,7 @@ def of_harmonics(y: Numbers, moved: Motion, polynomials: Parities) -> Estimate |
     P = P[:, some] * np.exp(1j * w * moved.sideways[:, None])
     a, b, h = _left(P, order, *polynomials)
     g = w * np.exp(-((w / DAMPING) ** 2))
-    K = g * ((a - b) / 2 - 1j * h)
+    K: Spectrum = g * ((a - b) / 2 - 1j * h)
     level = float((g * (a + b) / 2).sum())
     return _lowest(K, w, level, y.shape[1], f"{len(y)} views")
 
@@ -160,8 +163,11 @@ class Polynomials:
 Parities = tuple[Polynomials, Polynomials]
 
 
-def polynomials_of(angles: Numbers) -> Parities:
-    """Of even orders, and of odd ones."""
+def polynomials_of(angles: Numbers) -> Parities | None:
+    """Of even orders, and of odd ones; None where too much of half a turn was not measured."""
+    turned = np.sort(np.mod(angles, np.pi))
+    if np.diff(turned, append=turned[0] + np.pi).max() > GAP:
+        return None
     return _of_parity(angles, 0), _of_parity(angles, 1)
 
 
@@ -172,10 +178,11 @@ def _of_parity(angles: Numbers, first: int) -> Polynomials:
     basis = np.cos(n * angles[:, None] - terms)
     basis[:, n == 0] = 1
     Q, triangle = np.linalg.qr(basis[:, : angles.size])
-    share = np.abs(np.diag(triangle)) / np.linalg.norm(basis[:, : angles.size], axis=0)
+    share = np.abs(np.diag(triangle)) / np.sqrt(angles.size)
     n = n[: share.size]
     missing = np.flatnonzero(share < NEW)
-    last = int(n[missing[0]]) - 2 if missing.size else int(n[-1]) - (2 if n.size == angles.size else 0)
+    last = int(n[-1]) if n.size < angles.size else int(n[-1]) - 2
+    last = int(n[missing[0]]) - 2 if missing.size else last
     kept = n <= last
     return Polynomials(Q[:, kept], n[kept], last)
 

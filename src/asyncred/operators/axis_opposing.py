@@ -123,7 +123,7 @@ def of_opposing(y: Numbers, pairs: Pairs) -> Estimate | None:
 
 def _matches(d: Numbers, e: Numbers) -> tuple[Numbers, Numbers]:
     """rho and its likelihood at 2 c = OVERLAP - 1, ..., 2 (bins - 1) - OVERLAP + 1."""
-    pairs, bins = d.shape
+    bins = d.shape[1]
     n = fft.next_fast_len(2 * bins, real=True)
     product = (fft.rfft(d, n, axis=1) * fft.rfft(e, n, axis=1)).sum(axis=0)
     cross = -fft.irfft(product, n)[: 2 * bins - 1]
@@ -147,7 +147,7 @@ def _change_matches(d: Numbers, e: Numbers, t: int) -> bool:
     other = other - other.mean(axis=0)
     both = float((one**2).sum() + (other**2).sum()) / 2
     known = len(d) / 2 * (end - first) / APART
-    return float((one * other).sum()) > CERTAIN * both / np.sqrt(known)
+    return float((one * other).sum()) > float(CERTAIN * both / np.sqrt(known))
 
 
 def _refined(d: Numbers, e: Numbers, c: float) -> tuple[float, float]:

@@ -90,7 +90,7 @@ def find_axis(y: Array, angles: Numbers, rows: Sequence[int] | None = None) -> A
 
 
 def _of_slice(
-    y: Array, angles: Numbers, pairs: Pairs, polynomials: Parities
+    y: Array, angles: Numbers, pairs: Pairs, polynomials: Parities | None
 ) -> tuple[Estimate | None, Estimate | None]:
     """The surer estimate and the other, as far as they count."""
     if min(y.shape) < FEWEST:
@@ -98,11 +98,12 @@ def _of_slice(
     clean = without_stripes(y)
     both = (
         of_opposing(clean, pairs) if len(pairs) else None,
-        of_harmonics(clean, motion(clean, angles), polynomials),
+        of_harmonics(clean, motion(clean, angles), polynomials) if polynomials else None,
     )
     counting = [one for one in both if one and one.rival < CLEAR and one.error < LARGEST]
     counting.sort(key=lambda one: one.error)
-    return (counting + [None, None])[0], (counting + [None, None])[1]
+    first, second, *_ = *counting, None, None
+    return first, second
 
 
 def _disagreement(one: Estimate, other: Estimate) -> str | None:

@@ -25,6 +25,9 @@ Numbers = NDArray[np.float64]
 GAP = math.radians(30)
 """A turn is a whole one if no part of it is larger that was not measured."""
 
+PART = 0.25
+"""Of a pixel: no other is added to the field of view for less."""
+
 SEEN = 0.03
 """Share of what the views show in the mean at most; of less there is no object."""
 
@@ -72,7 +75,7 @@ def side_for(y: Array, angles: Numbers, center: float) -> int:
     More where a whole turn shows the object farther from the axis than half of the bins: then as
     many pixels as the field of view is wide.
     """
-    bins = y.shape[2]
+    bins = int(y.shape[2])
     place = np.abs(np.arange(bins) - center)
     turned = np.sort(np.mod(angles, 2 * np.pi))
     gaps = np.diff(turned, append=turned[0] + 2 * np.pi)
@@ -82,7 +85,7 @@ def side_for(y: Array, angles: Numbers, center: float) -> int:
     seen = y.mean(axis=(0, 1), dtype=np.float64)
     if np.median(seen[far]) <= SEEN * np.quantile(seen, 0.98):
         return bins
-    return bins + 2 * math.ceil(abs(center - (bins - 1) / 2))
+    return bins + 2 * math.ceil(abs(center - (bins - 1) / 2) - PART)
 
 
 def redundancy(bins: int, center: float) -> Array:

@@ -1,8 +1,8 @@
 """Tomography from a foreign file: counts in place of line integrals, one slice an image.
 
 The image is as wide as the detector, or as the field of view of half acquisition (``axis``), its
-pixels as large as the detector's, the attenuation per pixel. A few slices are looked at beforehand: for the rotation axis, where nobody says it, and for
-what is worth a note.
+pixels as large as the detector's, the attenuation per pixel. A few slices are looked at
+beforehand: for the rotation axis, where nobody says it, and for what is worth a note.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ Numbers = NDArray[np.float64]
 
 SURVEYED = 3
 """Slices that are looked at beforehand, at most."""
+
+FURTHER = 9
+"""Slices that are looked at where those tell no axis, at most."""
 
 LARGEST = 1.5
 """No transmission is larger, but for zingers."""
@@ -85,9 +88,15 @@ def read_raw_tomography(
     """What to run with; ``angles`` in radians [views]. Raises ValueError."""
     _, rows, bins = counts.shape
     stack = choose(counts.path, rows, asked)
-    slices = [stack.chosen[k] for k in spread(len(stack.chosen), SURVEYED)]
-    y, found = _survey(counts, slices)
-    axis = rotation_axis(counts.path, y, slices, angles, asked)
+    for most in (SURVEYED, FURTHER):
+        slices = [stack.chosen[k] for k in spread(len(stack.chosen), most)]
+        y, found = _survey(counts, slices)
+        try:
+            axis = rotation_axis(counts.path, y, slices, angles, asked)
+            break
+        except ValueError:
+            if len(slices) in (len(stack.chosen), FURTHER):
+                raise
     told = [row not in axis.silent for row in slices]
     side = asked.size or side_for(y[told], angles, axis.center)
     surveyed = dict(zip(slices, y, strict=True))
