@@ -18,6 +18,7 @@ Where no view was taken at theta + pi it is interpolated between its two neighbo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,14 +77,14 @@ class Pairs:
         one = np.s_[:: -(-len(self) // most)]
         return Pairs(self.views[one], self.before[one], self.after[one], self.share[one])
 
-    def opposing(self, y: Numbers) -> Numbers:
+    def opposing(self, y: NDArray[Any]) -> NDArray[Any]:
         """The opposing view of each, [pairs, bins]."""
-        share = self.share[:, None]
+        share = self.share[:, None].astype(y.dtype)
         return np.asarray((1 - share) * y[self.before] + share * y[self.after])
 
 
-def opposing(angles: Numbers) -> Pairs:
-    """Of all views whose opposing one was taken, or lies between two that are near."""
+def opposing(angles: Numbers, *, widest: float = WIDEST) -> Pairs:
+    """Of all views whose opposing one was taken, or lies between two no farther apart."""
     turned = np.mod(angles, 2 * np.pi)
     order = np.argsort(turned)
     ring = np.concatenate((turned[order], turned[order[:1]] + 2 * np.pi))
@@ -93,7 +94,7 @@ def opposing(angles: Numbers) -> Pairs:
     share = np.clip((sought - ring[place]) / np.where(gap > 0, gap, 1), 0, 1)
     near = SAME * 2 * np.pi / angles.size
     share = np.where(share * gap <= near, 0, np.where((1 - share) * gap <= near, 1, share))
-    kept = np.flatnonzero((gap <= WIDEST) | (share == 0) | (share == 1))
+    kept = np.flatnonzero((gap <= widest) | (share == 0) | (share == 1))
     before, after = order[place], order[(place + 1) % angles.size]
     return Pairs(kept, before[kept], after[kept], share[kept])
 

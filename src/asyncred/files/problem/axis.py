@@ -1,5 +1,5 @@
 """The rotation axis of tomography from a foreign file, asked for or found, and what it asks of the
-image: how wide it is, and how rays that are measured twice share the filtered backprojection.
+image: how wide it is, and what its filtered backprojection makes of rays that are seen twice.
 
 Where the axis is near an edge of the detector (half acquisition) a whole turn sees an object that
 is wider than the detector: its far side in all views, its near side in the opposing ones.
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from asyncred.files.problem.head import MIDDLE, Asked
 from asyncred.files.problem.parallel_beam import asked_center
+from asyncred.operators.axis_opposing import opposing
 from asyncred.operators.rotation_axis import find_axis
 
 Array = NDArray[np.float32]
@@ -89,13 +90,40 @@ def side_for(y: Array, angles: Numbers, center: float) -> int:
 
 
 def redundancy(bins: int, center: float) -> Array:
-    """Weights of the bins for the filtered backprojection of a whole turn, float32 [bins].
+    """How much each bin counts in a backprojection over a whole turn, float32 [bins].
 
-    Those of a bin and of the one that sees the same ray from the other side sum to 2; a bin whose
-    ray is seen once has 2. They change slowly from 0, at the edge near the axis, as those of Cho,
-    Rudd and Johnson (Comput. Med. Imaging Graph. 20(1), 1996).
+    A bin and the one that sees the same ray from the other side count 2 together, and 2 alone does
+    a bin whose ray is seen once. From 0, at the edge near the axis, it rises slowly, as the weights
+    of Cho, Rudd and Johnson (Comput. Med. Imaging Graph. 20(1), 1996).
     """
     reach = max(0.5, min(center, bins - 1 - center) + 0.5)
     side = 1 if center < (bins - 1) / 2 else -1
     share = np.clip(side * (np.arange(bins) - center) / reach, -1, 1)
     return np.asarray(1 + np.sin(np.pi / 2 * share), np.float32)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """Views of half acquisition, with what the opposing ones see beyond the edge near the axis."""
+
+    y: Array
+    """Line integrals [views, more bins]."""
+    first: int
+    """Where the bins of the detector begin among these."""
+
+
+def completed(y: Array, angles: Numbers, center: float) -> Completed:
+    """All views [views, bins] of a whole turn, as wide as the field of view."""
+    bins = y.shape[1]
+    if center > (bins - 1) / 2:
+        mirrored = completed(y[:, ::-1], angles, bins - 1 - center)
+        return Completed(np.ascontiguousarray(mirrored.y[:, ::-1]), 0)
+    beyond = max(0, math.floor(bins - 1 - 2 * center))
+    place = 2 * center - np.arange(-beyond, bins)  # of the opposing view
+    below = np.clip(np.floor(place).astype(np.int64), 0, bins - 2)
+    part = np.clip(place - below, 0, 1).astype(np.float32)
+    other = opposing(angles, widest=np.inf).opposing(y)
+    other = (1 - part) * other[:, below] + part * other[:, below + 1]
+    own = np.concatenate((np.zeros(beyond, np.float32), redundancy(bins, center) / 2))
+    padded = np.pad(y, ((0, 0), (beyond, 0)))
+    return Completed(np.asarray(own * padded + (1 - own) * other, np.float32), beyond)

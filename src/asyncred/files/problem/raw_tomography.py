@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import h5py
 
-from asyncred.files.problem.axis import redundancy, rotation_axis, side_for
+from asyncred.files.problem.axis import completed, redundancy, rotation_axis, side_for
 from asyncred.files.problem.counts import LEAST, Counts, LastSlice
 from asyncred.files.problem.fields import reals, string
 from asyncred.files.problem.flaws import bridged, zingers
@@ -49,6 +49,8 @@ class RawTomographyData(ParallelBeamData):
     """``ParallelBeamData`` whose measurements are counts; ``stack`` numbers the slices."""
 
     counts: Counts
+    half: bool
+    """Whether opposing views see the object's other half (half acquisition over a whole turn)."""
     remarks: tuple[str, ...]
     suspected: tuple[str, ...]
     """Doubts about the slices that were looked at."""
@@ -70,12 +72,15 @@ class RawTomographyData(ParallelBeamData):
         self.y(range(self.groups))
 
     def filtered(self, views: range) -> Array:
-        """As of ``ParallelBeamData``; rays that half acquisition sees twice share their weight."""
+        """As of ``ParallelBeamData``; of half acquisition with the opposing views."""
+        if not self.half:
+            return super().filtered(views)
         some = slice(views.start, views.stop)
-        y = self.y(views)
-        if self.grid.shape[1] > self.bins:
-            y = y * redundancy(self.bins, self.center)
-        return self.model([], threads=1).filtered(y, some)
+        whole = completed(self.y(range(self.groups)), self.angles, self.center)
+        bins, center = whole.y.shape[1], self.center + whole.first
+        wide = replace(self, bins=bins, center=center).model([], threads=1)
+        own = wide.filtered(whole.y[some], some)[:, whole.first : whole.first + self.bins]
+        return np.ascontiguousarray(own * redundancy(self.bins, self.center))
 
     def y(self, views: range) -> Array:
         """Line integrals of some views, float32 [views, bins]. Raises ValueError on NaN or Inf."""
@@ -98,7 +103,8 @@ def read_raw_tomography(
             if len(slices) in (len(stack.chosen), FURTHER):
                 raise
     told = [row not in axis.silent for row in slices]
-    side = asked.size or side_for(y[told], angles, axis.center)
+    field_of_view = side_for(y[told], angles, axis.center)
+    side = asked.size or field_of_view
     surveyed = dict(zip(slices, y, strict=True))
     return RawTomographyData(
         counts.path,
@@ -110,6 +116,7 @@ def read_raw_tomography(
         center=axis.center,
         pixel=1.0,
         counts=counts,
+        half=field_of_view > bins,
         remarks=(*axis.notes, *_of_side(side, bins), *notes, *found),
         suspected=(*axis.doubts, *_suspected(counts, surveyed, angles, axis.center, side)),
     )
