@@ -58,6 +58,9 @@ NEW = 1e-3
 STRAY = 0.02
 """Of the bins: how far centres of mass may stray from their sinusoid for it to be taken off."""
 
+ROUNDS = 3
+"""Fits of the sinusoid, each without the views that strayed far from that before."""
+
 ENOUGH = 256
 """Views that R is measured in."""
 
@@ -96,8 +99,9 @@ def motion(y: Numbers, angles: Numbers) -> Motion:
     good = (mass > total / 2) & (mass < 2 * total)
     place = (free @ (np.arange(bins) - middle)) / np.where(good, mass, 1)
     basis = np.stack((np.ones(views), np.cos(angles), np.sin(angles)), axis=1)
-    for _ in range(4):
-        inverse = np.linalg.pinv(basis[good])
+    for _ in range(ROUNDS):
+        some = basis[good]
+        inverse = np.linalg.pinv(some.T @ some) @ some.T
         fit = inverse @ place[good]
         off = np.abs(place - basis @ fit)
         good &= off <= max(4 * 1.4826 * float(np.median(off[good])), 1e-3)
@@ -137,7 +141,7 @@ def of_harmonics(y: Numbers, moved: Motion, polynomials: Parities) -> Estimate |
     P = P[:, some] * np.exp(1j * w * moved.sideways[:, None])
     a, b, h = _left(P, order, *polynomials)
     g = w * np.exp(-((w / DAMPING) ** 2))
-    K: Spectrum = g * ((a - b) / 2 - 1j * h)
+    K = np.asarray(g * ((a - b) / 2 - 1j * h), np.complex128)
     level = float((g * (a + b) / 2).sum())
     return _lowest(K, w, level, y.shape[1], f"{len(y)} views")
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import gaussian_filter1d, shift
+from scipy.ndimage import gaussian_filter1d, spline_filter1d
 
 from asyncred.operators.axis_estimate import Estimate, rival
 
@@ -154,15 +154,15 @@ def _change_matches(d: Numbers, e: Numbers, t: int) -> bool:
 def _refined(d: Numbers, e: Numbers, c: float) -> tuple[float, float]:
     """The c near this one at which the squares are least, and its standard error."""
     bins = d.shape[1]
-    mirrored = -e[:, ::-1]
+    b = np.arange(bins)
+    spline = spline_filter1d(-e[:, ::-1], axis=1, mode="mirror")
     start, error = c, np.inf
     for _ in range(STEPS):
-        m = shift(mirrored, (0, 2 * c - (bins - 1)), order=3)
-        slope = -2 * np.gradient(m, axis=1)
-        b = np.arange(bins)
+        m, slope = _moved(spline, bins - 1 - 2 * c)
         reach = np.minimum(b, bins - 1 - b)
         reach = np.minimum(reach, np.minimum(2 * c - b, bins - 1 - 2 * c + b))
         W = np.clip((reach - 1) / 8, 0, 1)
+        slope *= -2  # by c
         pulls = W * slope * (d - m)
         H = float((W * slope**2).sum())
         if H <= 0:
@@ -174,6 +174,22 @@ def _refined(d: Numbers, e: Numbers, c: float) -> tuple[float, float]:
         if abs(step) < 1e-3:
             break
     return c, error
+
+
+def _moved(spline: Numbers, by: float) -> tuple[Numbers, Numbers]:
+    """A cubic spline [pairs, bins] at b + by, and its slope; at the edges that of the last bin."""
+    bins, first = spline.shape[1], int(np.floor(by))
+    f = by - first
+    g = 1 - f
+    shares = g**3, 4 - 6 * f**2 + 3 * f**3, 4 - 6 * g**2 + 3 * g**3, f**3
+    slopes = -(g**2), 3 * f**2 - 4 * f, 4 * g - 3 * g**2, f**2
+    places = (np.clip(np.arange(bins) + first + k, 0, bins - 1) for k in (-1, 0, 1, 2))
+    value, slope = np.zeros_like(spline), np.zeros_like(spline)
+    for place, share, steep in zip(places, shares, slopes, strict=True):
+        taken = spline[:, place]
+        value += share / 6 * taken
+        slope += steep / 2 * taken
+    return value, slope
 
 
 def _scatter(pulls: Numbers) -> float:
