@@ -10,7 +10,9 @@ near an edge of the detector (half acquisition over a whole turn) is found as we
   The c with the largest -n log(1 - rho^2) is taken, n the bins in common. So a match of few bins
   does not win over one of many. The search for the overlap of half acquisition of Vo et al.
   (Optics Express 29(12), 2021), with the likelihood of two Gaussian signals as its measure.
-- fine: sum over v and b of W (d_v - m_v)^2 is smallest, by Gauss and Newton's iteration.
+- fine: sum over v and b of W d_v' (d_v - m_v) = 0, the c at which sum of W (d_v - m_v)^2 is least,
+  by Gauss and Newton's iteration. The slope is that of d_v, as interpolation of m_v between bins
+  makes its noise smaller, which would draw c to where it does so most.
 
 Where no view was taken at theta + pi it is interpolated between its two neighbours in angle.
 """
@@ -155,6 +157,7 @@ def _refined(d: Numbers, e: Numbers, c: float) -> tuple[float, float]:
     """The c near this one at which the squares are least, and its standard error."""
     bins = d.shape[1]
     b = np.arange(bins)
+    own = np.gradient(d, axis=1)
     spline = spline_filter1d(-e[:, ::-1], axis=1, mode="mirror")
     start, error = c, np.inf
     for _ in range(STEPS):
@@ -162,9 +165,8 @@ def _refined(d: Numbers, e: Numbers, c: float) -> tuple[float, float]:
         reach = np.minimum(b, bins - 1 - b)
         reach = np.minimum(reach, np.minimum(2 * c - b, bins - 1 - 2 * c + b))
         W = np.clip((reach - 1) / 8, 0, 1)
-        slope *= -2  # by c
-        pulls = W * slope * (d - m)
-        H = float((W * slope**2).sum())
+        pulls = -2 * W * own * (d - m)
+        H = float((4 * W * own * slope).sum())
         if H <= 0:
             return start, np.inf
         step, error = float(pulls.sum()) / H, _scatter(pulls) / H
