@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image as pillow
 
 import h5py
 
+from asyncred.commands.center_picture import LABEL, about
 from asyncred.commands.cli import main
 from asyncred.files.problem import Asked, read_problem
 from asyncred.files.problem.counts import PROBED
@@ -85,7 +87,7 @@ def test_counts_become_line_integrals(path, counted):
 def test_notes_say_where_the_axis_was_found(path):
     data = read_problem(path).data
     assert abs(data.center - CENTER) < 0.1
-    axis = f"rotation axis at bin {data.center:.2f}, from 60 views over half a turn"
+    axis = f"rotation axis at bin {data.center:.2f} +- 0.02, from 60 views over 177 degrees"
     assert data.notes == (axis,)
 
 
@@ -93,6 +95,47 @@ def test_the_axis_that_is_asked_for_is_taken(path):
     data = read_problem(path, Asked(center=30.25)).data
     assert data.center == 30.25
     assert data.notes == ("rotation axis at bin 30.25, as asked",)
+    data = read_problem(path, Asked(center="middle")).data
+    assert data.center == 31.5
+    assert data.notes == ("rotation axis at bin 31.50, the middle of the detector, as asked",)
+
+
+def test_the_size_that_is_asked_for(path):
+    data = read_problem(path, Asked(size=80)).data
+    assert data.grid.shape == (80, 80)
+    assert data.notes[1] == "image of 80x80 pixels about the axis, for 64 bins (--size)"
+
+
+def test_rows_outside_of_the_beam_do_not_move_the_axis(tmp_path, counted):
+    data, white = counted.data.copy(), counted.white.copy()
+    rng = np.random.default_rng(4)
+    for frames in (data, white):
+        frames[:, 2] = rng.poisson(110, frames[:, 2].shape)
+    half_lit = type(counted)(counted.truth, counted.angles, data, white, counted.dark)
+    found = read_problem(write_data_exchange(tmp_path / "scan.h5", half_lit)).data
+    assert abs(found.center - CENTER) < 0.1
+    assert found.notes[1] == "rotation axis: slice 2 left out, outside of the beam or empty"
+
+
+def test_further_slices_are_looked_at_where_the_first_tell_nothing(tmp_path):
+    dark = scan(truth=np.repeat(object_slices(), 3, axis=0))
+    dark.data[:, [0, 4, 8]] = dark.white[0, [0, 4, 8]]
+    found = read_problem(write_data_exchange(tmp_path / "scan.h5", dark)).data
+    assert abs(found.center - CENTER) < 0.1 and "slices 0, 4, 8 left out" in found.notes[1]
+
+
+def test_half_acquisition_makes_the_image_as_wide_as_the_object(tmp_path):
+    wide = object_slices(side=100, slices=2, radius=0.42)
+    angles = np.arange(120) * 3.0
+    whole = scan(offset=0, angles=angles, truth=wide)
+    parts = (np.ascontiguousarray(part[..., 36:]) for part in (whole.data, whole.white, whole.dark))
+    path = write_data_exchange(tmp_path / "scan.h5", type(whole)(wide, angles, *parts))
+    data = read_problem(path).data
+    assert abs(data.center - 13.5) < 0.2 and data.grid.shape == (100, 100)
+    assert data.notes[1].startswith("image of 100x100 pixels about the axis, for 64 bins")
+    assert data.doubts(None) == ()
+    levels = [snr(wide[0], about(data, data.center + off)) for off in (-2, 0, 2)]
+    assert levels[1] > 11 and levels[1] > max(levels[0], levels[2]) + 3, levels
 
 
 def test_a_rank_reads_its_views_of_one_row_once(path, monkeypatch):
@@ -176,15 +219,18 @@ def test_no_dark_field(path):
     assert data.notes[1] == "no /exchange/data_dark: taken to be 0"
 
 
-def test_an_axis_that_cannot_be_found_is_said(tmp_path):
+def test_an_axis_that_cannot_be_found_is_said(tmp_path, capsys):
     angles = np.arange(30) * 3.0
     path = write_data_exchange(tmp_path / "scan.h5", scan(angles=angles))
-    data = read_problem(path).data
-    assert data.center == (SIDE - 1) / 2
-    assert data.notes[0] == (
-        "rotation axis taken to be in the middle, at bin 31.5: 30 angles over 87 degrees, "
-        "expected 8 or more over 180, evenly; --center B says where it is"
+    with pytest.raises(ValueError, match="axis was not found: 30 views over 87 degrees") as error:
+        read_problem(path)
+    assert str(error.value).endswith(
+        "--center BIN says which bin, from 0, sees it, --center middle takes that in the middle of "
+        "the 64"
     )
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", str(path)])
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def nan(exchange):
@@ -310,6 +356,25 @@ def test_check(path, capsys):
     out = capsys.readouterr().out
     assert "data_exchange, 60 views of 64 bins, 2 image(s), truth unknown" in out
     assert "note: rotation axis at bin 36." in out
+
+
+def test_the_picture_of_several_axes(path, capsys):
+    picture = path.with_name("axis.png")
+    command = ["check", str(path), "--denoiser", "tv", "--sigma", "5", "--images", "1"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--center-picture", str(picture)])
+    assert f"wrote {picture}: image 1 about bins 32." in capsys.readouterr().out
+    with pillow.open(picture) as strip:
+        assert strip.size == (9 * (SIDE + 2) - 2, SIDE + LABEL)
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--center-picture", str(picture)])
+    assert "axis.png: exists; --overwrite replaces it" in capsys.readouterr().err
+
+
+def test_the_right_axis_is_the_sharpest(path, counted):
+    data = read_problem(path).data
+    levels = [snr(counted.truth[0], about(data, data.center + off)) for off in (-4, -1, 0, 1, 4)]
+    assert np.argmax(levels) == 2 and min(levels) < levels[2] - 5
 
 
 def test_a_result_is_no_measurement(tmp_path):

@@ -103,3 +103,10 @@ def test_nan_is_found_where_it_is(path):
     message = "/measurements/y: views 3 to 3 holds 1 NaN or Inf, expected finite numbers"
     with pytest.raises(ValueError, match=re.escape(message)):
         data.check()
+
+
+def test_the_middle_bin_and_no_size_of_an_image_that_has_one(path):
+    data = read_problem(path, Asked(center="middle")).data
+    assert data.center == (data.bins - 1) / 2
+    with pytest.raises(ValueError, match="--size is 80, but the file says how large its image is"):
+        read_problem(path, Asked(size=80))

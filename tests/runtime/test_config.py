@@ -105,7 +105,7 @@ BAD = {
     "images": ["-1", "3:3", "1:2:3", "all", 2.7, True],
     "range": ["1:0", "3", "0:inf", "-inf:inf"],
     "block": ["0"],
-    "center": ["middle"],
+    "center": ["left"],
     "slow": ["1", "1:0.5", "-1:2", "1:inf", "1:nan", "a:b", 3, [1], ["1:2", "x"], True],
     "threads": ["0"],
     "progress_thread": [True, "yes"],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asyncred.commands.center_picture import write_center_picture
 from asyncred.commands.forecast import Job, forecast, largest_window
 from asyncred.commands.models import level
 from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
@@ -29,13 +30,17 @@ def describe(
     minibatch: int | None = None,
     shades: tuple[float, float] | None = None,
     strict: bool = False,
+    center_picture: Path | None = None,
 ) -> str:
     """Validate a problem for a number of ranks, ``per_node`` of them on a node (all).
 
-    Its blocks, halo, memory and time, as tried here. Raises ValueError; where ``strict``, for what
-    looks wrong too. ``shades`` are the image's values for black and white, if the user says them.
+    Its blocks, halo, memory and time, as tried here with the denoiser that a run would take.
+    Raises ValueError; where ``strict``, for what looks wrong too. ``shades`` are the image's values
+    for black and white, if the user says them; ``center_picture`` the file for slices about several
+    axes.
     """
     problem, ranks = read_problem(path, asked), asked.ranks
+    drawn = [write_center_picture(problem, asked, center_picture)] if center_picture else []
     grid, model = problem.grid, find_denoiser(chosen(denoiser, problem.data.prior))
     _validate(problem, model, ranks, minibatch)
     remarks = _remarks(problem, shades, strict=strict)
@@ -49,6 +54,7 @@ def describe(
         f"{len(problem.images)} image(s), "
         f"truth {'known' if problem.has_truth else 'unknown'}",
         *remarks,
+        *drawn,
         f"denoiser {model.path.stem}: {level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}",
         f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "

@@ -111,10 +111,14 @@ def _doctor(options: argparse.Namespace, comm: Comm) -> int:
 def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
     from asyncred.files.problem import Asked
+    from asyncred.files.whole import check_writable
 
-    asked = Asked(options.images, options.ranks, options.block, options.center)
-    return locally(
-        lambda: describe(
+    asked = Asked(options.images, options.ranks, options.block, options.center, options.size)
+
+    def check() -> str:
+        if options.center_picture:
+            check_writable(options.center_picture, overwrite=options.overwrite)
+        return describe(
             Path(options.problem),
             asked,
             _denoiser(options.denoiser, options),
@@ -122,8 +126,10 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
             minibatch=options.minibatch,
             shades=options.range,
             strict=options.strict,
+            center_picture=options.center_picture,
         )
-    )
+
+    return locally(check)
 
 
 def _denoiser(name: str | None, options: argparse.Namespace) -> DenoiserConfig:

@@ -118,6 +118,7 @@ def _add_check(commands: Commands) -> Parser:
         examples=(
             "asyncred check problem.h5 -n 4",
             "asyncred check problem.h5 -n 64 --ranks-per-node 16",
+            "asyncred check scan.nxs --center-picture axis.png",
         ),
     )
     check.add_argument("problem", metavar="PROBLEM.h5", help=_text("problem"))
@@ -130,12 +131,20 @@ def _add_check(commands: Commands) -> Parser:
         metavar="COUNT",
         help="ranks of the job on one node [all of them]",
     )
+    check.add_argument(
+        "--center-picture",
+        metavar="OUT.png",
+        type=Path,
+        help="draw a slice about several bins near the rotation axis, side by side",
+    )
+    check.add_argument("--overwrite", action="store_true", help="replace an earlier picture")
     for key in (
         "denoiser",
         *OF_THE_DENOISER,
         "images",
         "minibatch",
         "block",
+        "size",
         "center",
         "range",
         "strict",

@@ -1,139 +1,145 @@
 """The rotation axis of tomography in parallel beams, found from the measurements alone.
 
-    P_v(w)    Fourier transform over the bins of view v, at angle theta_v
-    U(n, w)   its Fourier series over the angles, at order n
-    c         the bin, counted from 0, that the axis projects to
-
-The view at theta + pi is the view at theta mirrored about c. So c is where
-
-    f(c) = Re sum over w of K(w) exp(2 i w c)
-
-is smallest, with K from one of two comparisons:
-
-- opposing views, where the angles have them: K(w) = - w^2 sum of P_v(w) P_v'(w), theta_v' = theta_v
-  + pi. That is the cross-correlation of the slopes of one view and of the other mirrored.
-- half a turn, completed by its mirrored views: the 2-D Fourier transform of a whole turn vanishes
-  where |n| > R |w|, R the radius of the object, and f(c) is the energy there, weighted with w, but
-  for a constant: K(w) = w sum over those n > 0 of (-1)^n U(n, w) U(-n, w). The criterion of Vo,
-  Drakopoulos, Atwood, Reinhard (Optics Express 22(16), 2014), with squares in place of
-  magnitudes, which gives it the closed form.
-
-w in K keeps out what a view that does not see all of the object has at low frequencies; high ones,
-which hold the noise, are damped.
+Of each slice two estimates are made: from opposing views, which may see a part of the object only
+(``axis_opposing``), and from how views change with the angle, which asks for no opposing views but
+for the whole object (``axis_harmonics``). Each tells its standard error, and whether there is
+another place that is nearly as good. The surer one counts; where both are sure, they have to agree.
+The axis is the median over the slices, weighted by their errors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.ndimage import median_filter
 
-from asyncred.operators.line_integrals import angular_weights
+from asyncred.operators.axis_estimate import Estimate, without_stripes
+from asyncred.operators.axis_harmonics import Parities, motion, of_harmonics, polynomials_of
+from asyncred.operators.axis_opposing import Pairs, of_opposing, opposing
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
-Pairs = NDArray[np.int64]
-Spectrum = NDArray[np.complex128]
-
-FINENESS = 64
-"""f is looked at this many times per half bin."""
-
-DAMPING = 0.5
-"""w, in radians per bin, at which K is damped by exp(-1)."""
-
-ORDERS = 256
-"""No order n is higher."""
-
-MARGIN = 3
-"""Orders beyond R |w| that are left to the object too."""
-
-STRIPE = 9
-"""Bins; what is narrower in the mean of all views comes from the detector."""
 
 FEWEST = 8
-"""Views that half a turn needs, and opposing pairs."""
+"""Views and bins from which an axis is told."""
+
+CLEAR = 0.5
+"""No estimate counts whose second best place is better than this share of the best."""
+
+LARGEST = 1.0
+"""No estimate counts whose standard error is larger, in bins."""
+
+DOUBTFUL = 0.5
+"""A standard error, in bins, that is worth a doubt."""
+
+LEAST = 0.01
+"""Bins: no error is said to be smaller."""
+
+APART, SURE = 1.0, 4.0
+"""Estimates disagree that are farther apart than so many bins, and standard errors."""
 
 
-def find_axis(y: Array, angles: Numbers) -> tuple[float, str]:
-    """The bin that sees the axis, and in a few words from what it was found.
+@dataclass(frozen=True)
+class Axis:
+    """The rotation axis, and what it was found from."""
 
-    ``y`` float32 [slices, views, bins], line integrals, finite; ``angles`` in radians [views]. The
-    axis is looked for in the middle half of the bins. Raises ValueError where the angles do not
-    tell.
+    center: float
+    """The bin, counted from 0, that it projects to."""
+    error: float
+    """Standard error, in bins."""
+    how: str
+    """What it was found from, in a few words."""
+    doubt: str | None
+    """What speaks against it."""
+    silent: tuple[int, ...]
+    """Slices that tell nothing, by number."""
+
+
+def find_axis(y: Array, angles: Numbers, rows: Sequence[int] | None = None) -> Axis:
+    """The axis that slices have in common; it is looked for on the whole detector.
+
+    ``y`` float32 [slices, views, bins], line integrals, finite; ``angles`` in radians [views];
+    ``rows`` the numbers of the slices (from 0). Raises ValueError where they do not tell.
     """
-    pairs, half = opposing(angles), half_turn(angles)
-    if len(pairs) >= FEWEST:
-        K = sum(_of_pairs(*_transformed(slice_), pairs) for slice_ in y)
-        how = f"{len(pairs)} pairs of opposing views"
-    elif half.size >= FEWEST:
-        bins = y.shape[2]
-        K = sum(_of_half_turn(*_transformed(slice_[half]), angles[half], bins) for slice_ in y)
-        how = f"{half.size} views over half a turn"
-    else:
+    rows = range(len(y)) if rows is None else rows
+    span = min(360.0, float(np.degrees(np.ptp(angles))))
+    pairs, polynomials = opposing(angles), polynomials_of(angles)
+    found: dict[int, Estimate] = {}
+    split = None
+    for row, slice_ in zip(rows, y, strict=True):
+        estimate, other = _of_slice(slice_, angles, pairs, polynomials)
+        if estimate is not None:
+            found[row] = estimate
+            split = split or (_disagreement(estimate, other) if other else None)
+    if not found:
         raise ValueError(
-            f"{angles.size} angles over {np.degrees(np.ptp(angles)):.4g} degrees, "
-            f"expected {FEWEST} or more over 180, evenly"
+            f"{angles.size} views over {span:.4g} degrees "
+            f"of {len(y)} slice{'s' * (len(y) > 1)} do not tell it"
         )
-    return _lowest(np.asarray(K), y.shape[2]), how
+    center, error = _median(list(found.values()))
+    nearest = min(found.values(), key=lambda one: abs(one.center - center))
+    return Axis(
+        center,
+        error,
+        f"{nearest.how} over {span:.4g} degrees",
+        _spread(found, center) or split or _scatter(center, error),
+        tuple(row for row in rows if row not in found),
+    )
 
 
-def opposing(angles: Numbers) -> Pairs:
-    """Pairs of views half a turn apart, to a tenth of a step, [pairs, 2]."""
-    near = np.ptp(angles) / max(angles.size - 1, 1) / 10
-    order = np.argsort(angles)
-    later = np.searchsorted(angles[order], angles + np.pi - near)
-    first = np.flatnonzero(later < angles.size)
-    second = order[later[first]]
-    fits = angles[second] - angles[first] <= np.pi + near
-    return np.stack((first[fits], second[fits]), axis=1)
+def _of_slice(
+    y: Array, angles: Numbers, pairs: Pairs, polynomials: Parities | None
+) -> tuple[Estimate | None, Estimate | None]:
+    """The surer estimate and the other, as far as they count."""
+    if min(y.shape) < FEWEST:
+        return None, None
+    clean = without_stripes(y)
+    both = (
+        of_opposing(clean, pairs) if len(pairs) else None,
+        of_harmonics(clean, motion(clean, angles), polynomials) if polynomials else None,
+    )
+    counting = [one for one in both if one and one.rival < CLEAR and one.error < LARGEST]
+    counting.sort(key=lambda one: one.error)
+    first, second, *_ = *counting, None, None
+    return first, second
 
 
-def half_turn(angles: Numbers) -> NDArray[np.int64]:
-    """The views of the first half turn, in order; none where a part of it was not measured."""
-    order = np.argsort(angles)
-    kept: NDArray[np.int64] = order[angles[order] - angles[order[0]] < np.pi * (1 - 1e-6)]
-    gaps = np.diff(angles[kept], append=angles[kept[0]] + np.pi)
-    return kept if gaps.max() <= 2.5 * np.pi / kept.size else kept[:0]
+def _disagreement(one: Estimate, other: Estimate) -> str | None:
+    apart = abs(one.center - other.center)
+    if apart <= max(APART, SURE * (one.error + other.error)):
+        return None
+    return (
+        f"{one.how} put the rotation axis at bin {one.center:.2f}, but {other.how} at bin "
+        f"{other.center:.2f}"
+    )
 
 
-def _transformed(y: Array) -> tuple[Spectrum, Numbers]:
-    """P_v(w) without stripes [views, frequencies], and w.
-
-    What lies outside of the bins is a slope from a view's last bin to its first: no edge of the
-    detector is taken for one of the object.
-    """
-    mean = y.mean(axis=0, dtype=np.float64)
-    smooth = y - (mean - median_filter(mean, STRIPE, mode="nearest"))
-    bins = y.shape[1]
-    n = 2 * fft.next_fast_len(bins, real=True)
-    way = (np.arange(n - bins) + 0.5) / (n - bins)
-    beyond = smooth[:, -1:] * (1 - way) + smooth[:, :1] * way
-    w = 2 * np.pi * np.arange(n // 2 + 1) / n
-    return fft.rfft(np.concatenate((smooth, beyond), axis=1), axis=1), w
+def _spread(found: dict[int, Estimate], center: float) -> str | None:
+    """Slices that do not go with the others."""
+    far = {
+        row: one
+        for row, one in found.items()
+        if abs(one.center - center) > max(APART, SURE * one.error)
+    }
+    if not far:
+        return None
+    named = ", ".join(f"slice {row} at bin {one.center:.2f}" for row, one in far.items())
+    return f"slices disagree about the rotation axis: bin {center:.2f} is taken, but {named}"
 
 
-def _of_pairs(P: Spectrum, w: Numbers, pairs: Pairs) -> Spectrum:
-    """K of opposing views."""
-    product: Spectrum = (P[pairs[:, 0]] * P[pairs[:, 1]]).sum(axis=0)
-    return -(w**2) * np.exp(-((w / DAMPING) ** 2)) * product
+def _scatter(center: float, error: float) -> str | None:
+    if error <= DOUBTFUL:
+        return None
+    return f"the rotation axis is known to {error:.2g} bins only, about bin {center:.2f}"
 
 
-def _of_half_turn(P: Spectrum, w: Numbers, angles: Numbers, bins: int) -> Spectrum:
-    """K of half a turn, whose object is no wider than the bins."""
-    n = np.arange(1, min(angles.size, ORDERS))[:, None]
-    some = w * bins / 2 + MARGIN < n[-1]  # w at which an order lies outside
-    sign = np.where(n % 2 == 0, 1, -1) * (n > w[some] * bins / 2 + MARGIN)
-    series = np.exp(-1j * n * angles) * angular_weights(angles)
-    K: Spectrum = np.zeros(w.size, np.complex128)
-    K[some] = (sign * (series @ P[:, some]) * (series.conj() @ P[:, some])).sum(axis=0)
-    return w * np.exp(-((w / DAMPING) ** 2)) * K
-
-
-def _lowest(K: Spectrum, bins: int) -> float:
-    """The c at which f is smallest."""
-    n = FINENESS * 2 * (K.size - 1)
-    f = fft.irfft(K, n)
-    c = np.arange(n) / (2 * FINENESS)
-    middle = (c >= bins / 4) & (c <= 3 * bins / 4)
-    return float(c[middle][np.argmin(f[middle])])
+def _median(found: list[Estimate]) -> tuple[float, float]:
+    """The median weighted with 1 / error^2, and its standard error."""
+    found = sorted(found, key=lambda one: one.center)
+    centers = np.array([one.center for one in found])
+    weights = np.array([max(one.error, LEAST) ** -2 for one in found])
+    center = float(centers[np.searchsorted(np.cumsum(weights), weights.sum() / 2)])
+    spread = 1.4826 * float(np.median(np.abs(centers - center))) / np.sqrt(centers.size)
+    return center, max(float(weights.sum()) ** -0.5, spread)

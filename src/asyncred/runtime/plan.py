@@ -17,7 +17,7 @@ from asyncred.files.problem import Asked, Problem, read_problem
 from asyncred.files.problem.plausible import settle
 from asyncred.files.result import read_result_block, read_start
 from asyncred.operators import Image
-from asyncred.runtime.config import STARTS, FilesConfig, MachineConfig, RunConfig
+from asyncred.runtime.config import STARTS, DataConfig, FilesConfig, MachineConfig, RunConfig
 from asyncred.runtime.denoising import chosen, load_draft, load_model
 from asyncred.runtime.refusals import check_files, check_together, resumable
 from asyncred.runtime.updates import Proximal, precise, proximal_of
@@ -84,7 +84,7 @@ def make_plan(
     """
     asked, update = config.data, config.update
     block = asked.block or (None if files is None else _block_before(files))
-    problem = read(asked.problem, Asked(asked.images, ranks, block, asked.center))
+    problem = read(asked.problem, _of_file(asked, ranks, block))
     problem = precise(update, problem)
     together = _ranks_per_image(config.machine, problem, ranks)
     check_together(config, problem, together)
@@ -113,6 +113,10 @@ def make_plan(
         [False] * len(problem.images) if files is None else resumable(files, problem, digest),
         settle(problem.path, problem.doubts(asked.range or problem.shades), strict=asked.strict),
     )
+
+
+def _of_file(asked: DataConfig, ranks: int, block: int | tuple[int, int] | None) -> Asked:
+    return Asked(asked.images, ranks, block, asked.center, asked.size)
 
 
 def stored_blocks(start: str, problem: Problem, own: list[int], index: int) -> dict[int, Image]:

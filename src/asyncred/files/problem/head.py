@@ -19,6 +19,9 @@ from asyncred.files.problem.fields import node, pair, string
 from asyncred.grid import BlockGrid
 
 FORMAT, VERSION = "asyncred-problem", 1
+MIDDLE = "middle"
+"""What ``Asked.center`` is for the middle of the detector."""
+
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 256
 """Sides of the blocks that are chosen for a file that says none."""
 
@@ -33,8 +36,11 @@ class Asked:
     """How many will share the blocks, where their size is left open."""
     block: int | tuple[int, int] | None = None
     """Side or sides of the blocks, where the file says none."""
-    center: float | None = None
-    """The bin, from 0, that sees the rotation axis, whatever the file says; of tomography."""
+    center: float | str | None = None
+    """The bin, from 0, that sees the rotation axis, whatever the file says, or ``MIDDLE`` for that
+    of the detector; of tomography."""
+    size: int | None = None
+    """Side of the image in pixels, where the file leaves it open."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """Tomography from a foreign file: counts in place of line integrals, one slice an image.
 
-The image is as wide as the detector, its pixels as large as the detector's, the attenuation per
-pixel. A few slices are looked at beforehand: for the rotation axis, where nobody says it, and for
-what is worth a note.
+The image is as wide as the detector, or as the field of view of half acquisition (``axis``), its
+pixels as large as the detector's, the attenuation per pixel. A few slices are looked at
+beforehand: for the rotation axis, where nobody says it, and for what is worth a note.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +17,25 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.problem.axis import completed, redundancy, rotation_axis, side_for
 from asyncred.files.problem.counts import LEAST, Counts, LastSlice
 from asyncred.files.problem.fields import reals, string
 from asyncred.files.problem.flaws import bridged, zingers
 from asyncred.files.problem.head import Asked, block_for, choose
 from asyncred.files.problem.kinds import CoupledData, Prior
 from asyncred.files.problem.parallel_beam import ParallelBeamData
-from asyncred.files.problem.plausible import Shades, of_images
+from asyncred.files.problem.plausible import Shades, of_images, spread
 from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
 from asyncred.grid import BlockGrid
-from asyncred.operators.rotation_axis import find_axis
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 
 SURVEYED = 3
 """Slices that are looked at beforehand, at most."""
+
+FURTHER = 9
+"""Slices that are looked at where those tell no axis, at most."""
 
 LARGEST = 1.5
 """No transmission is larger, but for zingers."""
@@ -46,6 +49,8 @@ class RawTomographyData(ParallelBeamData):
     """``ParallelBeamData`` whose measurements are counts; ``stack`` numbers the slices."""
 
     counts: Counts
+    half: bool
+    """Whether opposing views see the object's other half (half acquisition over a whole turn)."""
     remarks: tuple[str, ...]
     suspected: tuple[str, ...]
     """Doubts about the slices that were looked at."""
@@ -66,6 +71,17 @@ class RawTomographyData(ParallelBeamData):
         """Read all of a slice. Raises ValueError."""
         self.y(range(self.groups))
 
+    def filtered(self, views: range) -> Array:
+        """As of ``ParallelBeamData``; of half acquisition with the opposing views."""
+        if not self.half:
+            return super().filtered(views)
+        some = slice(views.start, views.stop)
+        whole = completed(self.y(range(self.groups)), self.angles, self.center)
+        bins, center = whole.y.shape[1], self.center + whole.first
+        wide = replace(self, bins=bins, center=center).model([], threads=1)
+        own = wide.filtered(whole.y[some], some)[:, whole.first : whole.first + self.bins]
+        return np.ascontiguousarray(own * redundancy(self.bins, self.center))
+
     def y(self, views: range) -> Array:
         """Line integrals of some views, float32 [views, bins]. Raises ValueError on NaN or Inf."""
         return self.last.get(self.counts, self.stack.index, views)
@@ -76,24 +92,33 @@ def read_raw_tomography(
 ) -> CoupledData:
     """What to run with; ``angles`` in radians [views]. Raises ValueError."""
     _, rows, bins = counts.shape
-    shape = bins, bins
-    grid, stack = BlockGrid(shape, block_for(shape, asked)), choose(counts.path, rows, asked)
-    places = np.linspace(0, len(stack.chosen) - 1, min(SURVEYED, len(stack.chosen)))
-    slices = [stack.chosen[round(place)] for place in places]
-    y, found = _survey(counts, slices)
-    center, axis = _axis(y, angles, asked)
+    stack = choose(counts.path, rows, asked)
+    for most in (SURVEYED, FURTHER):
+        slices = [stack.chosen[k] for k in spread(len(stack.chosen), most)]
+        y, found = _survey(counts, slices)
+        try:
+            axis = rotation_axis(counts.path, y, slices, angles, asked)
+            break
+        except ValueError:
+            if len(slices) in (len(stack.chosen), FURTHER):
+                raise
+    told = [row not in axis.silent for row in slices]
+    field_of_view = side_for(y[told], angles, axis.center)
+    side = asked.size or field_of_view
+    surveyed = dict(zip(slices, y, strict=True))
     return RawTomographyData(
         counts.path,
-        grid,
+        BlockGrid((side, side), block_for((side, side), asked)),
         stack,
         angles,
         bins,
         spacing=1.0,
-        center=center,
+        center=axis.center,
         pixel=1.0,
         counts=counts,
-        remarks=(axis, *notes, *found),
-        suspected=_suspected(counts, dict(zip(slices, y, strict=True)), angles, center),
+        half=field_of_view > bins,
+        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found),
+        suspected=(*axis.doubts, *_suspected(counts, surveyed, angles, axis.center, side)),
     )
 
 
@@ -116,11 +141,18 @@ def read_angles(path: Path, dataset: h5py.Dataset, count: int) -> Numbers:
     return angles if units and units.lower().startswith("rad") else np.radians(angles)
 
 
+def _of_side(side: int, bins: int) -> tuple[str, ...]:
+    """What is to be said of the size of the image."""
+    if side == bins:
+        return ()
+    return (f"image of {side}x{side} pixels about the axis, for {bins} bins (--size)",)
+
+
 def _suspected(
-    counts: Counts, y: Mapping[int, Array], angles: Numbers, center: float
+    counts: Counts, y: Mapping[int, Array], angles: Numbers, center: float, side: int
 ) -> tuple[str, ...]:
     """Doubts about some slices by number, line integrals [views, bins]."""
-    longest = math.hypot(counts.shape[2], counts.shape[2])
+    longest = math.hypot(side, side)
     step = step_of(angles.size, counts.shape[2])
     some, place = angles[::step], f"/{counts.projections.name}"
     found = {
@@ -128,21 +160,6 @@ def _suspected(
         for row, slice_ in y.items()
     }
     return of_images(found, stack=True)
-
-
-def _axis(y: Array, angles: Numbers, asked: Asked) -> tuple[float, str]:
-    """The bin that sees the rotation axis, and what is to be said of it."""
-    if asked.center is not None:
-        return asked.center, f"rotation axis at bin {asked.center:.2f}, as asked"
-    try:
-        center, how = find_axis(y, angles)
-    except ValueError as error:
-        middle = (y.shape[2] - 1) / 2
-        return middle, (
-            f"rotation axis taken to be in the middle, at bin {middle:g}: {error}; "
-            "--center B says where it is"
-        )
-    return center, f"rotation axis at bin {center:.2f}, from {how}"
 
 
 def _survey(counts: Counts, slices: list[int]) -> tuple[Array, list[str]]:

@@ -102,6 +102,7 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
     asked = asked or Asked()
     with open_hdf5(path) as file:
         found = string(file, "format")
+        _check_size(path, file, found, asked)
         if found == FORMAT:
             return _read_own(path, file, asked)
         for kind, (recognises, read) in FOREIGN.items():
@@ -120,6 +121,16 @@ def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:
     known = has_truth(path, file, grid.shape, data.stack.images, data.dtype)
     stated = "range" in file["image"].attrs
     return Problem(path, kind, data, read_range(path, file), known, stated)
+
+
+def _check_size(path: Path, file: h5py.File, found: str | None, asked: Asked) -> None:
+    """Refuse ``Asked.size`` where the file says the size of the image. Raises ValueError."""
+    if asked.size is None or (found != FORMAT and (is_nxtomo(file) or is_data_exchange(file))):
+        return
+    raise ValueError(
+        f"{path}: --size is {asked.size}, but the file says how large its image is: expected no "
+        "--size, which is for NXtomo and Data Exchange"
+    )
 
 
 def _kind(path: Path, file: h5py.File) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import h5py
 
 from asyncred.files.problem.fields import finite, node, real, reals, string
-from asyncred.files.problem.head import Asked
+from asyncred.files.problem.head import MIDDLE, Asked
 from asyncred.files.problem.kinds import CoupledData, Prior
 from asyncred.files.problem.plausible import Shades
 from asyncred.files.problem.sinogram import Sinogram, step_of
@@ -114,7 +114,12 @@ def read_views(path: Path, file: h5py.File) -> tuple[Numbers, h5py.Dataset]:
     return angles * UNITS[units], y
 
 
+def asked_center(center: float | str, bins: int) -> float:
+    """The bin that ``Asked.center`` means."""
+    return (bins - 1) / 2 if center == MIDDLE else float(center)
+
+
 def read_center(path: Path, file: h5py.File, bins: int, asked: Asked) -> float:
     """The bin that sees the rotation axis. Raises ValueError."""
     center = real(path, file["operator"], "center", (bins - 1) / 2, positive=False)
-    return center if asked.center is None else asked.center
+    return center if asked.center is None else asked_center(asked.center, bins)

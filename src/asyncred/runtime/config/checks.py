@@ -163,6 +163,13 @@ def bounds(value: Any) -> str | tuple[float, float]:
     return value if value in ("auto", "none") else value_range(value)
 
 
+def center(value: Any) -> float | str:
+    """A check: a bin of the detector, or middle."""
+    if value == "middle":
+        return str(value)
+    return number("a bin, or middle", low=-LARGEST)(value)
+
+
 def slow(value: Any) -> tuple[tuple[int, float], ...]:
     """A check: ``--slow``."""
     expected = "RANK:FACTOR with FACTOR >= 1, such as 1:4"

@@ -62,11 +62,19 @@ class DataConfig:
         default=None,
         shown="from the size of the image and the ranks",
     )
-    center: float | None = parameter(
-        checks.number("a bin", low=-checks.LARGEST),
-        "detector bin, counted from 0, that sees the rotation axis",
+    size: int | None = parameter(
+        checks.integer("an integer >= 1", low=1),
+        "side of the image in pixels, of tomography whose file says none",
         section="data",
-        metavar="BIN",
+        metavar="PIXELS",
+        default=None,
+        shown="the bins of the detector; over a whole turn more, if the object needs it",
+    )
+    center: float | str | None = parameter(
+        checks.center,
+        "detector bin, counted from 0, that sees the rotation axis, or the middle one",
+        section="data",
+        metavar="BIN|middle",
         default=None,
         shown="the file's, or found",
     )
