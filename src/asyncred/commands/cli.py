@@ -111,7 +111,7 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
     from asyncred.files.problem import Asked
 
-    asked = Asked(options.images, options.ranks, options.block, options.center)
+    asked = Asked(options.images, options.ranks, options.block, options.center, options.noise_scan)
     return locally(
         lambda: describe(
             Path(options.problem),

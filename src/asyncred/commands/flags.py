@@ -137,6 +137,7 @@ def _add_check(commands: Commands) -> Parser:
         "minibatch",
         "block",
         "center",
+        "noise_scan",
         "range",
         "strict",
     ):

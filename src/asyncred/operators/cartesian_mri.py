@@ -31,7 +31,8 @@ class CartesianMri:
     ``coils`` maps the blocks that will be asked for to s_c there, complex64 [C, h, w]; None stands
     for one coil of ones. The measurements of a coil are ``kspace[c, mask]`` (row-major) as a
     float32 view, real and imaginary part in turn, so length is twice the number of sampled points.
-    Every block touches all of them.
+    Every block touches all of them. Images of a stack may differ in mask, with y of one length:
+    that of ``most`` sampled points, with 0 after the own ones.
 
     On a grid of one block ``forward`` is A x and ``adjoint`` the zero-filled image of the whole.
     ``threads`` is the number of threads of the transforms. Raises ValueError.
@@ -46,6 +47,7 @@ class CartesianMri:
         coils: Mapping[int, Complex] | None,
         *,
         threads: int,
+        most: int | None = None,
     ) -> None:
         if mask.shape != grid.shape or mask.dtype != np.bool_ or not mask.any():
             raise ValueError(
@@ -53,7 +55,11 @@ class CartesianMri:
                 f"expected bool {list(grid.shape)}, some set"
             )
         self.groups = 1 if coils is None else _count(grid, coils)
-        self.length = 2 * int(np.count_nonzero(mask))
+        points = int(np.count_nonzero(mask))
+        self._rest = 0 if most is None else most - points
+        if self._rest < 0:
+            raise ValueError(f"most is {most}, expected at least {points}, the sampled points")
+        self.length = 2 * (points + self._rest)
         self._grid, self._coils, self._threads = grid, coils, threads
         self._footprint = Footprint(np.zeros(self.groups, np.int64), self.length)
         self._plan(mask)
@@ -72,6 +78,8 @@ class CartesianMri:
         wide = np.zeros((len(s), self._shape[0], self._lines.size), np.complex64)
         wide[:, rows] = lines
         k = self._fft(wide, 1).reshape(len(s), -1).take(self._points, axis=1)
+        if self._rest:
+            k = np.pad(k, ((0, 0), (0, self._rest)))
         return k.view(np.float32)
 
     def adjoint(self, i: int, r: NDArray[np.float32], groups: Rows | None) -> Image:
@@ -79,7 +87,7 @@ class CartesianMri:
         rows, cols = self._places(i)
         s = self._sensitivity(i, groups)
         wide = np.zeros((len(s), self._shape[0] * self._lines.size), np.complex64)
-        wide[:, self._points] = np.ascontiguousarray(r).view(np.complex64)
+        wide[:, self._points] = np.ascontiguousarray(r).view(np.complex64)[:, : self._points.size]
         lines = self._ifft(wide.reshape(len(s), self._shape[0], -1), 1)[:, rows]
         narrow = np.zeros((len(s), rows.size, self._shape[1]), np.complex64)
         narrow[:, :, self._lines] = lines

@@ -84,7 +84,8 @@ def make_plan(
     """
     asked, update = config.data, config.update
     block = asked.block or (None if files is None else _block_before(files))
-    problem = read(asked.problem, Asked(asked.images, ranks, block, asked.center))
+    said = Asked(asked.images, ranks, block, asked.center, asked.noise_scan)
+    problem = read(asked.problem, said)
     problem = precise(update, problem)
     together = _ranks_per_image(config.machine, problem, ranks)
     check_together(config, problem, together)

@@ -35,6 +35,8 @@ class Asked:
     """Side or sides of the blocks, where the file says none."""
     center: float | None = None
     """The bin, from 0, that sees the rotation axis, whatever the file says; of tomography."""
+    noise_scan: Path | None = None
+    """A file of noise of the coils; of MRI."""
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,10 @@ class Data:
         """P on some blocks, |P| = 1, where A is that of conj(P) x; {} where it is that of x."""
         return {}
 
+    def reference(self) -> Image | None:
+        """An image that others made of better measurements, float32 [h, w], where there is one."""
+        return None
+
     def of(self, index: int) -> Self:
         """The same for another image of the stack."""
         return replace(self, stack=replace(self.stack, index=index))
