@@ -180,6 +180,8 @@ def acquisitions_of(path: Path, file: h5py.File) -> Acquisitions:
             "one direction"
         )
     counted = imaging if imaging.size else np.flatnonzero(noise)
+    if counted.size == 0:
+        raise ValueError(f"{path}: /{DATA} has no readout of an image, expected some")
     channels = np.unique(heads["active_channels"][counted])
     if channels.size != 1 or channels[0] == 0:
         raise ValueError(
