@@ -89,7 +89,8 @@ def test_slices_coils_and_columns(file):
     y = data.of(2).y(range(1, 3)).view(np.complex64)
     np.testing.assert_array_equal(y, k[1:3, data.mask])
     s = data.sensitivities([0])[0]
-    np.testing.assert_allclose((np.abs(s) ** 2).sum(axis=0), 1, rtol=1e-5)
+    square = (np.abs(s) ** 2).sum(axis=0)
+    np.testing.assert_allclose(square[square > 0], 1, rtol=1e-5)
     assert not np.allclose(data.of(2).sensitivities([0])[0], s, atol=0.1)
     data.check()
 

@@ -65,7 +65,8 @@ def test_slices_and_averages(path, k):
     np.testing.assert_allclose(found[..., mask], expected[..., mask], atol=1e-5)
     assert "2 averages averaged" in data.notes
     s = data.sensitivities([0])[0]
-    np.testing.assert_allclose((abs(s) ** 2).sum(axis=0), 1, rtol=1e-4)
+    square = (abs(s) ** 2).sum(axis=0)
+    np.testing.assert_allclose(square[square > 0], 1, rtol=1e-4)
 
 
 def test_an_asymmetric_echo(path, k):

@@ -289,7 +289,8 @@ def test_a_noisy_coil_is_seen_at_the_border_of_kspace(rng, path):
     data = read_problem(write_fastmri(path, k), Asked(block=64)).data
     assert "coil 3 has" in data.notes[0]
     s = data.sensitivities([0])[0]
-    np.testing.assert_allclose((abs(s) ** 2).sum(axis=0), 1, rtol=1e-4)
+    square = (abs(s) ** 2).sum(axis=0)
+    np.testing.assert_allclose(square[square > 0], 1, rtol=1e-4)
     inside = truth[0] > 0.3
     alike = abs((s.conj() * quiet.sensitivities([0])[0]).sum(axis=0))
     assert np.average(alike[inside]) > 0.99

@@ -186,7 +186,8 @@ def _against(setup: Setup, job: Job, outcome: Outcome) -> tuple[float, float]:
         return math.nan, math.nan
     whole = np.zeros(grid.shape, data.dtype)
     owner = setup.team.placement.owner
-    for i, block in gather_blocks(comm, grid, owner, outcome.final, data.dtype):
+    final = with_phases(outcome.final, job.term.phases)
+    for i, block in gather_blocks(comm, grid, owner, final, data.dtype):
         whole[grid.block(i)] = block
     found = data.reference() if comm.rank == 0 else None
     return (math.nan, math.nan) if found is None else against(found, whole)

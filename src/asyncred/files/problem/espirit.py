@@ -6,8 +6,8 @@
 
 A patch of k-space is a sum over pixels of s_c(r) exp(-2 pi i k r / N): so these vectors are in the
 span, and M(r) s(r) = s(r). Uecker et al., Magnetic Resonance in Medicine 71 (2014) 990. Beside the
-object no s fits, and the eigenvalue is smaller: there s is what the low frequencies show. It is not
-0, or nothing would hold x there.
+object no s fits and the eigenvalue is smaller: there s is 0, and so is the image, unless it is
+bright.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ KEPT = 0.02
 ITERATIONS = 25
 """Of the power method, which begins with the low frequencies: they are s but for a few percent."""
 
-OUTSIDE = 0.95
-"""Eigenvalues below it are beside the object."""
+OUTSIDE, FAINT = 0.9, 0.1
+"""An eigenvalue below the first, and low frequencies below this part of their largest magnitude,
+are beside the object."""
+
+COARSE = 64
+"""Pixels of a side of the picture that the largest magnitude is taken from."""
 
 STRIP = 2**21
 """Complex numbers of M that are held at once, about."""
@@ -41,13 +45,21 @@ Complex = NDArray[np.complex64]
 def espirit(
     center: Complex, grid: BlockGrid, blocks: list[int], offset: Offset = NONE
 ) -> dict[int, Complex]:
-    """s_c on some blocks of the image, complex64 [C, h, w], sum_c |s_c|^2 = 1.
+    """s_c on some blocks of the image, complex64 [C, h, w], sum_c |s_c|^2 = 1 or 0.
 
     ``center`` complex64 [C, p, q], p and q odd, is k-space with zero frequency in its middle. The
     smooth phase of the image, which nothing tells from that of the coils, goes into s_c.
     """
-    M = _operator(center)
-    return {i: _maps(M, low, grid, i) for i, low in smooth(center, grid, blocks, offset)}
+    M, faint = _operator(center), FAINT * _largest(center, grid)
+    return {i: _maps(M, low, grid, i, faint) for i, low in smooth(center, grid, blocks, offset)}
+
+
+def _largest(center: Complex, grid: BlockGrid) -> float:
+    """The largest magnitude of the low frequencies, about."""
+    sides = [min(COARSE, side) for side in grid.shape]
+    coarse = BlockGrid((sides[0], sides[1]), (sides[0], sides[1]))
+    low = next(iter(smooth(center, coarse, [0])))[1]
+    return float(np.sqrt(np.sum(low.real**2 + low.imag**2, axis=0)).max())
 
 
 def _operator(center: Complex) -> Complex:
@@ -77,7 +89,7 @@ def _span(vectors: Complex) -> Complex:
     return np.asarray(basis, np.complex64)
 
 
-def _maps(M: Complex, low: Complex, grid: BlockGrid, i: int) -> Complex:
+def _maps(M: Complex, low: Complex, grid: BlockGrid, i: int, faint: float) -> Complex:
     """s_c on block i, from the low frequencies [C, h, w] there."""
     s = np.empty_like(low)
     rows, cols = grid.block(i)
@@ -86,19 +98,21 @@ def _maps(M: Complex, low: Complex, grid: BlockGrid, i: int) -> Complex:
         left = waves(strip, grid.shape[0], M.shape[2])
         at = left @ (M @ right.T)  # [C, C, strip, w]
         part = slice(strip.start - rows.start, strip.stop - rows.start)
-        s[:, part] = _eigenvector(at, low[:, part])
+        s[:, part], value = _eigenvector(at, low[:, part])
+        bright = np.sum(np.abs(low[:, part]) ** 2, axis=0) > faint**2
+        s[:, part] *= (value > OUTSIDE) | bright
     return s
 
 
-def _eigenvector(M: Complex, low: Complex) -> Complex:
-    """Of the largest eigenvalue, in phase with the low frequencies; these beside the object."""
-    s = start = _normed(low)
+def _eigenvector(M: Complex, low: Complex) -> tuple[Complex, NDArray[np.float32]]:
+    """That of the largest eigenvalue, in phase with the low frequencies; and this."""
+    s = _normed(low)
     value = np.zeros(low.shape[1:], np.float32)
     for _ in range(ITERATIONS):
         turned = np.einsum("cdyx,dyx->cyx", M, s)
         value = np.sum((s.conj() * turned).real, axis=0)
         s = _normed(turned)
-    return np.where(value > OUTSIDE, s, start)
+    return s, value
 
 
 def _normed(s: Complex) -> Complex:

@@ -106,7 +106,10 @@ class Data:
         raise NotImplementedError
 
     def phases(self, blocks: list[int]) -> Mapping[int, Image]:
-        """P on some blocks, |P| = 1, where A is that of conj(P) x; {} where it is that of x."""
+        """P on some blocks, where A is that of conj(P) x; {} where it is that of x.
+
+        |P| = 1, or 0 where x is known to be 0.
+        """
         return {}
 
     def reference(self) -> Image | None:

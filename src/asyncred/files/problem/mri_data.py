@@ -138,7 +138,7 @@ class MriData(CoupledData):
     def model(self, blocks: list[int], *, threads: int) -> CartesianMri:
         """W A P on some blocks. Raises ValueError."""
         s, P = self.sensitivities(blocks), self.phases(blocks)
-        coils = {i: self._whitened(s_i * P[i] if P else s_i) for i, s_i in s.items()}
+        coils = {i: self._whitened(s_i * P[i]) for i, s_i in s.items()}
         return CartesianMri(self.grid, self.mask, coils, threads=threads, most=self.sampling.most)
 
     def y(self, coils: range) -> NDArray[np.float32]:

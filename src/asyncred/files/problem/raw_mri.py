@@ -51,11 +51,18 @@ class Source(Protocol):
 
 
 class Last:
-    """The slice that was read last; a copy on another rank begins with none."""
+    """What was read of the last slice; a copy on another rank begins with nothing."""
 
     def __init__(self) -> None:
         self.image: int | None = None
-        self.k: Complex
+        self.k: Complex | None = None
+        self.coils: dict[int, Complex] = {}
+
+    def turn(self, image: int) -> Last:
+        """Forget what is of another slice."""
+        if image != self.image:
+            self.image, self.k, self.coils = image, None, {}
+        return self
 
     def __reduce__(self) -> tuple[type[Last], tuple[()]]:
         return Last, ()
@@ -101,24 +108,37 @@ class RawMriData(MriData):
         index = self.stack.index
         if self.rows == self.source.shape[1]:
             return self.source.read(index, coils, rows)[:, :, cols]
-        if self.last.image != index:
-            self.last.k = cropped(self.source.read(index, ALL, ALL), self.rows)
-            self.last.image = index
-        return self.last.k[coils, rows, cols]
+        last = self.last.turn(index)
+        if last.k is None:
+            last.k = cropped(self.source.read(index, ALL, ALL), self.rows)
+        return last.k[coils, rows, cols]
 
     def sensitivities(self, blocks: list[int]) -> dict[int, Complex]:
         """s_c on some blocks, estimated, complex64 [C, h, w]. Raises ValueError."""
         if not self.calibrated:
             return one_coil(self.grid, blocks)
+        known = self.last.turn(self.stack.index).coils
+        missing = [i for i in blocks if i not in known]
+        if missing:
+            known.update(self._estimated(missing))
+        return {i: known[i] for i in blocks}
+
+    def phases(self, blocks: list[int]) -> dict[int, Complex]:
+        """Those of a single coil; sensitivities that are estimated have it in them.
+
+        Then P is 1 in the object and 0 beside it, where nothing is measured of x.
+        """
+        if not self.calibrated:
+            return super().phases(blocks)
+        coils = self.sensitivities(blocks)
+        return {i: s.any(axis=0).astype(np.complex64) for i, s in coils.items()}
+
+    def _estimated(self, blocks: list[int]) -> dict[int, Complex]:
         found, W = espirit(self.center(), self.grid, blocks, self.sampling.offset), self.whitening
         if W is None:
             return found
         inverse = np.linalg.pinv(W)
         return {i: _normed(np.tensordot(inverse, s, axes=1)) for i, s in found.items()}
-
-    def phases(self, blocks: list[int]) -> dict[int, Complex]:
-        """Those of a single coil; sensitivities that are estimated have it in them."""
-        return {} if self.calibrated else super().phases(blocks)
 
     def reference(self) -> Image | None:
         """The image that the file has of the slice, if any."""
