@@ -82,11 +82,15 @@ def read_fastmri(path: Path, file: h5py.File, asked: Asked) -> RawMriData:
     images = list(stack.chosen)
     if told is not None:
         images = [images[k] for k in spread(len(images), LOOKED_AT)]
-    looks = look_at(lambda image, coils, rows: part(data, image, coils, rows), shape, images)
+
+    def read(image: int, coils: slice, rows: slice) -> Complex:
+        return part(data, image, coils, rows)
+
+    looks = look_at(read, shape, images)
     masks, notes = _masks(told, looks)
     Psi, remarks = covariance(path, file, shape[0], asked)
     header = read_header(path, file, "ismrmrd_header")
-    raw = RawMri(stack, masks, looks, header, Psi, (*remarks, *notes), calibrated=multicoil)
+    raw = RawMri(read, stack, masks, looks, header, Psi, (*remarks, *notes), calibrated=multicoil)
     return raw_data(FastMriSource(path, shape, multicoil), raw, asked, "/kspace")
 
 

@@ -34,5 +34,5 @@ def read_ismrmrd(path: Path, file: h5py.File, asked: Asked) -> RawMriData:
     if Psi is None and found.noisy.size:
         Psi, remarks = prewhitened(path, f"/{DATA}: noise", found.noise())
     calibrated = found.coils > 1
-    raw = RawMri(stack, masks, looks, header, Psi, (*notes, *remarks), calibrated)
+    raw = RawMri(source.read, stack, masks, looks, header, Psi, (*notes, *remarks), calibrated)
     return raw_data(source, raw, asked, f"/{DATA}")

@@ -23,7 +23,16 @@ from asyncred.files.problem.mri_data import ALL, MriData, one_coil
 from asyncred.files.problem.mri_header import Header
 from asyncred.files.problem.noise import estimated, outer, outer_rows
 from asyncred.files.problem.plausible import LOOKED_AT, spread
-from asyncred.files.problem.sampling import Complex, Look, Mask, Sampling, named, together, told
+from asyncred.files.problem.sampling import (
+    Complex,
+    Look,
+    Mask,
+    Read,
+    Sampling,
+    named,
+    together,
+    told,
+)
 from asyncred.grid import BlockGrid
 from asyncred.operators import Image
 
@@ -72,6 +81,8 @@ class Last:
 class RawMri:
     """What was found in a file before any slice is read."""
 
+    read: Read
+    """Of the file while it is open."""
     stack: Stack
     masks: Mapping[int, Mask]
     """By slice, [ky, kx]."""
@@ -103,6 +114,13 @@ class RawMriData(MriData):
         """The dataset of k-space."""
         return self.at
 
+    def bytes_of(self, blocks: int) -> int:
+        """The same, with what is kept of a slice."""
+        share = blocks / len(self.grid)
+        return super().bytes_of(blocks) + round(
+            8 * self.coils * self.mask.size * ((self.rows < self.source.shape[1]) + share)
+        )
+
     def kspace(self, coils: slice, rows: slice, cols: slice) -> Complex:
         """A part of k-space, complex [coils, ky, kx]."""
         index = self.stack.index
@@ -131,7 +149,7 @@ class RawMriData(MriData):
         if not self.calibrated:
             return super().phases(blocks)
         coils = self.sensitivities(blocks)
-        return {i: s.any(axis=0).astype(np.complex64) for i, s in coils.items()}
+        return {i: np.asarray(s.any(axis=0), np.complex64) for i, s in coils.items()}
 
     def _estimated(self, blocks: list[int]) -> dict[int, Complex]:
         found, W = espirit(self.center(), self.grid, blocks, self.sampling.offset), self.whitening
@@ -243,7 +261,7 @@ def _estimate(source: Source, raw: RawMri) -> tuple[NDArray[Any] | None, str]:
     for image in some:
         dead = next((look.dead for look in [raw.looks.get(image)] if look), ())
         for rows in outer_rows(readout):
-            k = source.read(image, ALL, rows)
+            k = raw.read(image, ALL, rows)
             k[list(dead)] = 0
             parts.append(outer(k, raw.masks[image][rows]))
     return estimated(np.concatenate(parts, axis=1))
