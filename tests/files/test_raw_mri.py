@@ -12,6 +12,7 @@ from asyncred.files.problem import Asked, read_problem, write_mask
 from asyncred.files.problem.noise import estimated, whitening
 from asyncred.grid import BlockGrid
 from asyncred.operators import CartesianMri
+from asyncred.operators.cartesian_mri import zero_filled
 from asyncred.operators.contract import dot_test
 from scanner import columns, header, inverse, scan, transform, write_fastmri
 
@@ -228,6 +229,20 @@ def test_the_covariance_of_a_file(rng, path):
     x = {i: (P[i].conj() * truth[0][data.grid.block(i)]).astype(np.complex64) for i in blocks}
     found = sum(A.forward(i, x_i, None) for i, x_i in x.items()).view(np.complex64)
     np.testing.assert_allclose(found, y, atol=1e-4 * np.abs(y).max())
+
+
+def test_the_start_has_the_unit_of_the_image(rng, path):
+    """Fully sampled and whitened, it is the image, though W s is not of length 1."""
+    k, truth = scan(rng, slices=1, noise=0)
+    s = scan_coils(k)
+    named = {"operator__coils": s, "measurements__noise_covariance": np.diag([1.0, 9, 0.04, 1])}
+    named["operator__mask"] = np.ones(SHAPE, bool)
+    data = read_problem(write_own(path, transform(s * truth[0]), **named), Asked(block=64)).data
+    A, P = data.model([0], threads=1), data.phases([0])[0]
+    squares = A.squares(0)
+    assert squares.min() > 4
+    x = zero_filled(A.adjoint(0, data.y(range(4)), None), squares, float(squares.max()))
+    np.testing.assert_allclose(P * x, truth[0], atol=1e-3)
 
 
 def scan_coils(k):

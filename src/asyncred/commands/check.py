@@ -11,7 +11,8 @@ from asyncred.commands.models import level
 from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
 from asyncred.files.problem import Asked, CoupledData, LocalData, Problem, read_problem
 from asyncred.files.problem.plausible import marked, said, settle
-from asyncred.operators import Image
+from asyncred.operators import CartesianMri, Image
+from asyncred.operators.cartesian_mri import zero_filled
 from asyncred.operators.contract import dot_test
 from asyncred.runtime.placement import owners
 from asyncred.runtime.plan import truth_blocks
@@ -112,7 +113,11 @@ def _start(data: LocalData | CoupledData, i: int) -> Image | None:
     model = data.model([i], threads=1)
     seen = model.footprint(i)
     columns = seen.first[:, None] + np.arange(seen.width)
-    return model.adjoint(i, np.take_along_axis(y, columns, axis=1), None)
+    z = model.adjoint(i, np.take_along_axis(y, columns, axis=1), None)
+    if isinstance(model, CartesianMri):
+        squares = model.squares(i)
+        return zero_filled(z, squares, float(squares.max()))
+    return z
 
 
 def _dot_test(problem: Problem, data: CoupledData) -> str:

@@ -23,6 +23,9 @@ from asyncred.operators.protocols import Footprint, Image, Rows
 
 Complex = NDArray[np.complex64]
 
+WEAK = 0.05
+"""Of the largest sum of squares of the sensitivities: noise is not raised beyond this."""
+
 
 class CartesianMri:
     """A ``ForwardModel`` whose groups are the coils.
@@ -94,6 +97,13 @@ class CartesianMri:
         image = self._ifft(narrow, 2)[:, :, cols]
         return np.ascontiguousarray(self._turn((s.conj() * image).sum(axis=0)))
 
+    def squares(self, i: int) -> NDArray[np.float32]:
+        """The sum over the coils of |s_c|^2 on block i, [h, w]."""
+        if self._coils is None:
+            return np.ones(region_shape(self._grid.block(i)), np.float32)
+        s = self._coils[i]
+        return np.asarray(np.sum(s.real**2 + s.imag**2, axis=0), np.float32)
+
     def _plan(self, mask: NDArray[np.bool_]) -> None:
         """Which axis comes first, and where the samples lie.
 
@@ -140,6 +150,15 @@ class CartesianMri:
             values, axis=axis, norm="ortho", overwrite_x=True, workers=self._threads
         )
         return out
+
+
+def zero_filled(z: Complex, squares: NDArray[np.float32], most: float) -> Complex:
+    """A^T y [h, w] in the unit of x: over the squares of the sensitivities, ``most`` at most.
+
+    Where they are a small part of that, by WEAK instead.
+    """
+    least = np.float32(WEAK * most) if most > 0 else np.float32(1)
+    return np.asarray(z / np.maximum(squares, least), np.complex64)
 
 
 def _count(grid: BlockGrid, coils: Mapping[int, Complex]) -> int:
