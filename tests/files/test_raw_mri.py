@@ -146,6 +146,7 @@ def test_an_oversampled_readout_is_cut(rng, path):
     )
     data = read_problem(file).data
     assert data.grid.shape == (34, 48) and data.mask.shape == (34, 48)
+    assert data.grid.block_shape == (17, 24)  # and not 36x36, with remainders
     images = inverse(k[1])[:, 15:49]
     np.testing.assert_allclose(
         data.of(1).kspace(np.s_[1:3], np.s_[:], np.s_[:])[..., mask],

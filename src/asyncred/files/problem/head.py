@@ -86,6 +86,18 @@ def block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
     return min(side, height), min(side, width)
 
 
+def even_block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
+    """As many blocks as ``block_for`` has, of about the same size.
+
+    Every block touches all of k-space: the remainder of a side is as much work as a whole block.
+    """
+    block = block_for(shape, asked)
+    if asked.block is not None:
+        return block
+    height, width = (-(-n // -(-n // b)) for n, b in zip(shape, block, strict=True))
+    return height, width
+
+
 def read_grid(path: Path, file: h5py.File, asked: Asked) -> BlockGrid:
     """Check the format and read the grid. Raises ValueError."""
     found = string(file, "format"), file.attrs.get("version")
