@@ -89,7 +89,8 @@ def test_slices_coils_and_columns(file):
     y = data.of(2).y(range(1, 3)).view(np.complex64)
     np.testing.assert_array_equal(y, k[1:3, data.mask])
     s = data.sensitivities([0])[0]
-    np.testing.assert_allclose((np.abs(s) ** 2).sum(axis=0), 1, rtol=1e-5)
+    square = (np.abs(s) ** 2).sum(axis=0)
+    np.testing.assert_allclose(square[square > 0], 1, rtol=1e-5)
     assert not np.allclose(data.of(2).sensitivities([0])[0], s, atol=0.1)
     data.check()
 
@@ -97,7 +98,7 @@ def test_slices_coils_and_columns(file):
 def test_the_mask_of_a_test_set_wins(file):
     path, _ = file
     mask = np.zeros(SHAPE[1], np.float32)
-    mask[20:37] = 1
+    mask[22:35] = 1  # fewer than the file holds, all of them measured
     change(path, mask=mask)
     np.testing.assert_array_equal(read_problem(path).data.mask, np.tile(mask > 0, (64, 1)))
 
@@ -151,6 +152,6 @@ def test_nan_in_the_centre(file):
     path, _ = file
     with h5py.File(path, "r+") as file:
         file["kspace"][0, 1, 32, 28] = np.nan
-    message = f"{path}: /kspace: its centre holds 1 NaN or Inf, expected finite numbers"
+    message = f"{path}: /kspace: slice 0: its centre holds 1 NaN or Inf, expected finite numbers"
     with pytest.raises(ValueError, match=re.escape(message)):
         read_problem(path).data.model([0], threads=1)

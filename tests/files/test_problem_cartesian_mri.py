@@ -104,10 +104,6 @@ def test_random_columns():
         random_columns(100, 4, 0.5, np.random.default_rng(0))
 
 
-def without_mask(file):
-    del file["operator/mask"]
-
-
 def without_coils(file):
     del file["operator/coils"]
 
@@ -115,7 +111,6 @@ def without_coils(file):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without_mask, "/operator/mask is missing, expected a dataset"),
         (
             lambda file: replace(file, "operator/mask", np.ones((12, 9), bool)),
             "/operator/mask is bool [12, 9], expected bool or uint8 [12, 10] (the image)",

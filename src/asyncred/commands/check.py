@@ -12,7 +12,8 @@ from asyncred.commands.models import level
 from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
 from asyncred.files.problem import Asked, CoupledData, LocalData, Problem, read_problem
 from asyncred.files.problem.plausible import marked, said, settle
-from asyncred.operators import Image
+from asyncred.operators import CartesianMri, Image
+from asyncred.operators.cartesian_mri import zero_filled
 from asyncred.operators.contract import dot_test
 from asyncred.runtime.config import DenoiserConfig
 from asyncred.runtime.denoising import chosen, find_denoiser
@@ -121,7 +122,13 @@ def _start(data: LocalData | CoupledData, i: int) -> Image | None:
     seen = model.footprint(i)
     columns = seen.first[:, None] + np.arange(seen.width)
     part = np.take_along_axis(y, columns, axis=1)
-    return data.backproject(model, i, part) if name == "fbp" else model.adjoint(i, part, None)
+    if name == "fbp":
+        return data.backproject(model, i, part)
+    z = model.adjoint(i, part, None)
+    if isinstance(model, CartesianMri):
+        squares = model.squares(i)
+        return zero_filled(z, squares, float(squares.max()))
+    return z
 
 
 def _dot_test(problem: Problem, data: CoupledData) -> str:

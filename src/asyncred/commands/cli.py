@@ -113,7 +113,14 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.files.problem import Asked
     from asyncred.files.whole import check_writable
 
-    asked = Asked(options.images, options.ranks, options.block, options.center, options.size)
+    asked = Asked(
+        options.images,
+        options.ranks,
+        options.block,
+        center=options.center,
+        size=options.size,
+        noise_scan=options.noise_scan,
+    )
 
     def check() -> str:
         if options.center_picture:

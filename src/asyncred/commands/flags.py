@@ -146,6 +146,7 @@ def _add_check(commands: Commands) -> Parser:
         "block",
         "size",
         "center",
+        "noise_scan",
         "range",
         "strict",
     ):

@@ -23,6 +23,9 @@ from asyncred.operators.protocols import Footprint, Image, Rows
 
 Complex = NDArray[np.complex64]
 
+WEAK = 0.05
+"""Of the largest sum of squares of the sensitivities: noise is not raised beyond this."""
+
 
 class CartesianMri:
     """A ``ForwardModel`` whose groups are the coils.
@@ -31,7 +34,8 @@ class CartesianMri:
     ``coils`` maps the blocks that will be asked for to s_c there, complex64 [C, h, w]; None stands
     for one coil of ones. The measurements of a coil are ``kspace[c, mask]`` (row-major) as a
     float32 view, real and imaginary part in turn, so length is twice the number of sampled points.
-    Every block touches all of them.
+    Every block touches all of them. Images of a stack may differ in mask, with y of one length:
+    that of ``most`` sampled points, with 0 after the own ones.
 
     On a grid of one block ``forward`` is A x and ``adjoint`` the zero-filled image of the whole.
     ``threads`` is the number of threads of the transforms. Raises ValueError.
@@ -46,6 +50,7 @@ class CartesianMri:
         coils: Mapping[int, Complex] | None,
         *,
         threads: int,
+        most: int | None = None,
     ) -> None:
         if mask.shape != grid.shape or mask.dtype != np.bool_ or not mask.any():
             raise ValueError(
@@ -53,7 +58,11 @@ class CartesianMri:
                 f"expected bool {list(grid.shape)}, some set"
             )
         self.groups = 1 if coils is None else _count(grid, coils)
-        self.length = 2 * int(np.count_nonzero(mask))
+        points = int(np.count_nonzero(mask))
+        self._rest = 0 if most is None else most - points
+        if self._rest < 0:
+            raise ValueError(f"most is {most}, expected at least {points}, the sampled points")
+        self.length = 2 * (points + self._rest)
         self._grid, self._coils, self._threads = grid, coils, threads
         self._footprint = Footprint(np.zeros(self.groups, np.int64), self.length)
         self._plan(mask)
@@ -72,6 +81,8 @@ class CartesianMri:
         wide = np.zeros((len(s), self._shape[0], self._lines.size), np.complex64)
         wide[:, rows] = lines
         k = self._fft(wide, 1).reshape(len(s), -1).take(self._points, axis=1)
+        if self._rest:
+            k = np.pad(k, ((0, 0), (0, self._rest)))
         return k.view(np.float32)
 
     def adjoint(self, i: int, r: NDArray[np.float32], groups: Rows | None) -> Image:
@@ -79,12 +90,19 @@ class CartesianMri:
         rows, cols = self._places(i)
         s = self._sensitivity(i, groups)
         wide = np.zeros((len(s), self._shape[0] * self._lines.size), np.complex64)
-        wide[:, self._points] = np.ascontiguousarray(r).view(np.complex64)
+        wide[:, self._points] = np.ascontiguousarray(r).view(np.complex64)[:, : self._points.size]
         lines = self._ifft(wide.reshape(len(s), self._shape[0], -1), 1)[:, rows]
         narrow = np.zeros((len(s), rows.size, self._shape[1]), np.complex64)
         narrow[:, :, self._lines] = lines
         image = self._ifft(narrow, 2)[:, :, cols]
         return np.ascontiguousarray(self._turn((s.conj() * image).sum(axis=0)))
+
+    def squares(self, i: int) -> NDArray[np.float32]:
+        """The sum over the coils of |s_c|^2 on block i, [h, w]."""
+        if self._coils is None:
+            return np.ones(region_shape(self._grid.block(i)), np.float32)
+        s = self._coils[i]
+        return np.asarray(np.sum(s.real**2 + s.imag**2, axis=0), np.float32)
 
     def _plan(self, mask: NDArray[np.bool_]) -> None:
         """Which axis comes first, and where the samples lie.
@@ -132,6 +150,15 @@ class CartesianMri:
             values, axis=axis, norm="ortho", overwrite_x=True, workers=self._threads
         )
         return out
+
+
+def zero_filled(z: Complex, squares: NDArray[np.float32], most: float) -> Complex:
+    """A^T y [h, w] in the unit of x: over the squares of the sensitivities, ``most`` at most.
+
+    Where they are a small part of that, by WEAK instead.
+    """
+    least = np.float32(WEAK * most) if most > 0 else np.float32(1)
+    return np.asarray(z / np.maximum(squares, least), np.complex64)
 
 
 def _count(grid: BlockGrid, coils: Mapping[int, Complex]) -> int:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncred.files.problem import CoupledData
-from asyncred.operators import Coupled, ForwardModel, Image
+from asyncred.operators import CartesianMri, Coupled, ForwardModel, Image
+from asyncred.operators.cartesian_mri import zero_filled
 from asyncred.operators.spectrum import SAFETY, largest_eigenvalue
 from asyncred.runtime.comm import Comm
 
@@ -98,6 +99,15 @@ class Coupling:
         self._residual.fill(self._data.y)
         return self._backproject()
 
+    def zero_filled(self) -> dict[int, Image]:
+        """A^T y over the squares of the sensitivities, which are 1 where nobody whitened them."""
+        z, model = self.adjoint(), self._model
+        assert isinstance(model, CartesianMri), "the only kind that has this start"
+        squares = {i: model.squares(i) for i in z}
+        own = max((float(found.max()) for found in squares.values()), default=0.0)
+        most = max(self._comm.allgather(own))
+        return {i: zero_filled(z_i, squares[i], most) for i, z_i in z.items()}
+
     def zero(self) -> dict[int, Image]:
         """Nothing."""
         return {i: np.zeros(shape, self._model.dtype) for i, shape in self._shapes.items()}
@@ -171,7 +181,7 @@ def _square(x: Image) -> float:
 STARTS: Mapping[str, Callable[[Coupling], dict[int, Image]]] = {
     "fbp": Coupling.filtered_backprojection,
     "adjoint": Coupling.backprojection,
-    "zero-filled": Coupling.adjoint,
+    "zero-filled": Coupling.zero_filled,
     "zero": Coupling.zero,
 }
 """What a run can start from, by name."""

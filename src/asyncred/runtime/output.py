@@ -18,6 +18,7 @@ from asyncred.files.checkpoint import previous
 from asyncred.files.problem.plausible import marked
 from asyncred.files.result import SAMPLES, Layout, Record, ResultFile, create_result, write_result
 from asyncred.history import Reason
+from asyncred.metrics import against
 from asyncred.operators import Image
 from asyncred.red.bounds import count_at
 from asyncred.red.pace import DRAFTED
@@ -172,7 +173,24 @@ def gather_record(setup: Setup, job: Job, outcome: Outcome) -> Record:
         outcome.ending.kept,
         outcome.ending.back,
         at_bounds,
+        _against(setup, job, outcome),
     )
+
+
+def _against(setup: Setup, job: Job, outcome: Outcome) -> tuple[float, float]:
+    """SNR and SSIM to the reference image of the file, on rank 0 of the image. Collective."""
+    comm, problem = setup.team.comm, setup.plan.problem
+    data, grid = problem.data.of(job.index), problem.grid
+    reference = on_root(comm, lambda: data.reference() is not None)
+    if not reference:
+        return math.nan, math.nan
+    whole = np.zeros(grid.shape, data.dtype)
+    owner = setup.team.placement.owner
+    final = with_phases(outcome.final, job.term.phases)
+    for i, block in gather_blocks(comm, grid, owner, final, data.dtype):
+        whole[grid.block(i)] = block
+    found = data.reference() if comm.rank == 0 else None
+    return (math.nan, math.nan) if found is None else against(found, whole)
 
 
 def _at_bounds(job: Job, outcome: Outcome) -> int:

@@ -116,7 +116,14 @@ def make_plan(
 
 
 def _of_file(asked: DataConfig, ranks: int, block: int | tuple[int, int] | None) -> Asked:
-    return Asked(asked.images, ranks, block, asked.center, asked.size)
+    return Asked(
+        asked.images,
+        ranks,
+        block,
+        center=asked.center,
+        size=asked.size,
+        noise_scan=asked.noise_scan,
+    )
 
 
 def stored_blocks(start: str, problem: Problem, own: list[int], index: int) -> dict[int, Image]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -170,6 +171,8 @@ def say_image(setup: Setup, row: int, record: Record, put_down: Path | None) -> 
     print("\n".join(_figures(record, last, brief=len(images) > 1)))
     if record.relaxation < 1:
         print(_relaxed(record.relaxation))
+    if record.against[0] == record.against[0]:
+        print(_against(*record.against))
     if record.at_bounds > 0:
         print(_cramped(record.at_bounds))
     if put_down:
@@ -238,12 +241,22 @@ def _particulars(result: Result) -> list[str]:
     relaxation, lines = result.provenance.get("relaxation", 1.0), []
     if relaxation < 1:
         lines.append(_relaxed(relaxation))
+    level = result.provenance.get("reference_snr", math.nan)
+    if level == level:
+        lines.append(_against(level, result.provenance["reference_ssim"]))
     if result.provenance.get("at_bounds", 0) > 0:
         lines.append(_cramped(result.provenance["at_bounds"]))
     if result.drafts.any():
         name, most = result.provenance["parameters"]["draft"], result.drafts.max()
         lines.append(f"the first updates of a block, at most {most}, by {name}")
     return lines
+
+
+def _against(level: float, similarity: float) -> str:
+    return (
+        f"SNR {level:.2f} dB, SSIM {similarity:.4f} to the reference image in the file, after the "
+        "best factor"
+    )
 
 
 def _relaxed(relaxation: float) -> str:

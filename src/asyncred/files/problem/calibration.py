@@ -1,12 +1,9 @@
-"""What the fully sampled centre of k-space tells of the coils, and of the phase of the image.
+"""What the fully sampled centre of k-space tells: the image at low frequencies, and its phase.
 
     l_c = F^-1 (w k_c)                      w a smooth window on the centre
-    s_c = l_c / sqrt(sum_c |l_c|^2)         sensitivities
     P = exp(i arg sum_c conj(s_c) l_c)      smooth part of the phase, where s_c is known
 
-Self-calibration (McKenzie et al. 2002), with the root sum of squares of the coils in place of the
-body coil's image of Pruessmann et al. (1999). A smooth phase of the image, which no such
-calibration can tell from that of the coils, goes into s_c.
+``espirit`` has the sensitivities s_c where nobody knows them.
 """
 
 from __future__ import annotations
@@ -25,6 +22,12 @@ SMALLEST = 7
 """Fewest of them."""
 
 Complex = NDArray[np.complex64]
+
+
+Offset = tuple[int, int]
+"""Rows and columns from [H // 2, W // 2] to zero frequency."""
+
+NONE: Offset = (0, 0)
 
 
 def central(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -48,36 +51,37 @@ def central(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
     return region(reach)
 
 
-def sensitivities(center: Complex, grid: BlockGrid, blocks: list[int]) -> dict[int, Complex]:
-    """s_c on some blocks of the image, complex64 [C, h, w]; 0 where all l_c are.
-
-    ``center`` complex64 [C, p, q], p and q odd, is k-space with zero frequency in its middle.
-    """
-    return {i: _normed(low) for i, low in _smooth(center, grid, blocks)}
-
-
 def phases(
-    center: Complex, coils: Mapping[int, Complex], grid: BlockGrid, blocks: list[int]
+    center: Complex,
+    coils: Mapping[int, Complex],
+    grid: BlockGrid,
+    blocks: list[int],
+    offset: Offset = NONE,
 ) -> dict[int, Complex]:
     """P on some blocks, complex64 [h, w]; 1 where nothing tells it.
 
-    ``center`` as in ``sensitivities``; ``coils`` holds s_c.
+    ``center`` complex64 [C, p, q], p and q odd, is k-space with zero frequency in its middle;
+    ``coils`` holds s_c.
     """
     found = {}
-    for i, low in _smooth(center, grid, blocks):
+    for i, low in smooth(center, grid, blocks, offset):
         P = _normed((coils[i].conj() * low).sum(axis=0, keepdims=True))[0]
         found[i] = np.where(P == 0, np.complex64(1), P)
     return found
 
 
-def _smooth(center: Complex, grid: BlockGrid, blocks: list[int]) -> Iterator[tuple[int, Complex]]:
+def smooth(
+    center: Complex, grid: BlockGrid, blocks: list[int], offset: Offset = NONE
+) -> Iterator[tuple[int, Complex]]:
     """Block by block l_c, complex64 [C, h, w]."""
     windows = (np.hanning(n + 2)[1:-1] for n in center.shape[1:])
     weighted = (center * np.multiply.outer(*windows)).astype(np.complex64)
     for i in blocks:
         rows, cols = (
-            _waves(part, side, n)
-            for part, side, n in zip(grid.block(i), grid.shape, center.shape[1:], strict=True)
+            waves(part, side, n, shift)
+            for part, side, n, shift in zip(
+                grid.block(i), grid.shape, center.shape[1:], offset, strict=True
+            )
         )
         yield i, (rows @ weighted @ cols.T).astype(np.complex64)
 
@@ -89,8 +93,11 @@ def _normed(low: Complex) -> Complex:
     return s
 
 
-def _waves(part: slice, side: int, n: int) -> Complex:
-    """exp(2 pi i k p / side): pixels p of a part of a side [pixels], the n lowest k [n]."""
-    p, k = np.arange(part.start, part.stop) - side // 2, np.arange(n) - n // 2
+def waves(part: slice, side: int, n: int, shift: int = 0) -> Complex:
+    """exp(2 pi i k p / side): pixels p of a part of a side [pixels], the n lowest k [n].
+
+    ``shift`` is how far after the middle of k-space the lowest of them is.
+    """
+    p, k = np.arange(part.start, part.stop) - side // 2, np.arange(n) - n // 2 + shift
     waves: Complex = np.exp(2j * np.pi / side * np.multiply.outer(p, k)).astype(np.complex64)
     return waves

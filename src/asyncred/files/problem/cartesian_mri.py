@@ -1,122 +1,33 @@
 """cartesian_mri in a problem file: multi-coil magnetic resonance on a Cartesian grid.
 
 /operator        attrs kind = "cartesian_mri"
-  mask           bool or uint8 [ky, kx], the sampled points; zero frequency at [ky // 2, kx // 2]
+  mask           bool or uint8 [ky, kx] or [T, ky, kx], the sampled points; zero frequency at
+                 [ky // 2, kx // 2]; optional: the points where y is not 0 in all coils
   coils          complex64 [C, H, W], the sensitivities; optional: one coil of ones
 /measurements/y  complex64 [C, ky, kx] or [T, C, ky, kx]; what is outside of the mask is ignored
+/measurements/noise_covariance  complex64 [C, C], of the noise of the coils; optional
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 import h5py
 
-from asyncred.files.problem.calibration import central, phases
 from asyncred.files.problem.fields import finite, node
-from asyncred.files.problem.head import Asked, read_stack, write_head
-from asyncred.files.problem.kinds import CoupledData, Prior
-from asyncred.files.problem.kspace import of_kspace
-from asyncred.files.problem.plausible import VALUES, Shades, spread
+from asyncred.files.problem.head import Asked, Stack, read_stack, write_head
+from asyncred.files.problem.mri_data import MriData, one_coil
+from asyncred.files.problem.noise_files import covariance
+from asyncred.files.problem.plausible import LOOKED_AT, spread
+from asyncred.files.problem.sampling import Complex, Mask, Sampling, look_at, together, told
 from asyncred.files.whole import open_hdf5, written_whole
-from asyncred.grid import BlockGrid, region_shape
-from asyncred.operators import CartesianMri, Image
-
-Complex = NDArray[np.complex64]
-
-COILS, FEWEST_COILS = 4, 2
-"""So many are looked at for what is wrong with them, if there are: of large ones the fewest."""
-
-
-@dataclass(frozen=True)
-class MriData(CoupledData):
-    """Samples of k-space, by coil, wherever they are stored.
-
-    The image x = P u is recovered as u: a denoiser of real images sees it better without its
-    smooth phase.
-    """
-
-    mask: NDArray[np.bool_]
-    """The sampled points, [ky, kx]."""
-    coils: int
-
-    dtype = np.complex64
-    prior = Prior(0.1, level=5.0)
-    starts = ("zero-filled", "adjoint")
-    one_A = False
-    place: ClassVar[str] = "/measurements/y"
-    """The dataset of k-space."""
-
-    def kspace(self, coils: slice, rows: slice, cols: slice) -> Complex:
-        """A part of k-space, complex [coils, ky, kx]."""
-        raise NotImplementedError
-
-    def sensitivities(self, blocks: list[int]) -> dict[int, Complex]:
-        """s_c on some blocks, complex64 [C, h, w]. Raises ValueError."""
-        raise NotImplementedError
-
-    @property
-    def groups(self) -> int:
-        """The number of coils, of which minibatches are drawn."""
-        return self.coils
-
-    @property
-    def words(self) -> str:
-        """How much was measured."""
-        return f"{self.coils} coil(s), {self.mask.mean():.3g} of k-space"
-
-    def bytes_of(self, blocks: int) -> int:
-        """Memory of x, sensitivities, y, residual and what a transform takes."""
-        share, n = blocks / len(self.grid), math.prod(self.grid.block_shape)
-        samples = int(self.mask.sum())
-        return round(8 * (blocks * n * (1 + self.coils) + self.coils * samples * (4 + 2 * share)))
-
-    def doubts(self, shades: Shades | None) -> tuple[str, ...]:
-        """About the samples of some coils, the first among them, and the mask."""
-        most = max(FEWEST_COILS, min(COILS, VALUES // self.mask.size))
-        some = [
-            self.kspace(slice(c, c + 1), slice(None), slice(None)) for c in spread(self.coils, most)
-        ]
-        return of_kspace(np.concatenate(some), self.mask, self.place)
-
-    def check(self) -> None:
-        """Read all that can be wrong. Raises ValueError."""
-        for coil in range(self.coils):
-            self.y(range(coil, coil + 1))
-
-    def center(self) -> Complex:
-        """The sampled middle of k-space, complex64 [C, p, q]. Raises ValueError."""
-        center = self.kspace(slice(None), *central(self.mask))
-        finite(self.path, f"{self.place}: its centre", center)
-        return center.astype(np.complex64)
-
-    def phases(self, blocks: list[int]) -> dict[int, Complex]:
-        """The smooth part of the image's phase, complex64 [h, w]. Raises ValueError."""
-        return phases(self.center(), self.sensitivities(blocks), self.grid, blocks)
-
-    def model(self, blocks: list[int], *, threads: int) -> CartesianMri:
-        """A P on some blocks. Raises ValueError."""
-        s, P = self.sensitivities(blocks), self.phases(blocks)
-        coils = {i: s_i * P[i] for i, s_i in s.items()} if P else s
-        return CartesianMri(self.grid, self.mask, coils, threads=threads)
-
-    def y(self, coils: range) -> NDArray[np.float32]:
-        """The samples of some coils, float32 [coils, 2 n]. Raises ValueError on NaN or Inf."""
-        k = self.kspace(slice(coils.start, coils.stop), slice(None), slice(None))
-        samples = np.ascontiguousarray(k[:, self.mask], np.complex64)
-        finite(self.path, f"{self.place}: coils {coils.start} to {coils.stop - 1}", samples)
-        return samples.view(np.float32)
-
-
-def one_coil(grid: BlockGrid, blocks: list[int]) -> dict[int, Complex]:
-    """The sensitivity of a coil that sees everything alike, complex64 [1, h, w]."""
-    return {i: np.ones((1, *region_shape(grid.block(i))), np.complex64) for i in blocks}
+from asyncred.grid import BlockGrid
+from asyncred.operators import Image
 
 
 @dataclass(frozen=True)
@@ -174,7 +85,7 @@ def read_cartesian_mri(
     path: Path, file: h5py.File, grid: BlockGrid, asked: Asked
 ) -> CartesianMriData:
     """Check /operator and /measurements/y. Raises ValueError."""
-    mask, sides = _read_mask(path, file, grid), ", ".join(map(str, grid.shape))
+    sides = ", ".join(map(str, grid.shape))
     sensed, coils = "coils" in file["operator"], 1
     if sensed:
         s = node(path, file, "operator/coils", h5py.Dataset)
@@ -190,18 +101,49 @@ def read_cartesian_mri(
             f"{path}: /measurements/y is {y.dtype} {list(y.shape)}, expected complex64 "
             f"[{coils}, {sides}] (coils, ky, kx), or this with a leading axis of images"
         )
-    return CartesianMriData(path, grid, read_stack(path, y, 3, asked), mask, coils, sensed)
+    stack = read_stack(path, y, 3, asked)
+    sampling = _sampling(path, file, grid, stack)
+    Psi, note = covariance(path, file, coils, asked)
+    remarks = (*told(path, "/measurements/y", sampling), *note)
+    return CartesianMriData(path, grid, stack, sampling, coils, Psi, remarks, sensed)
 
 
-def _read_mask(path: Path, file: h5py.File, grid: BlockGrid) -> NDArray[np.bool_]:
-    """The sampled points. Raises ValueError."""
+def _sampling(path: Path, file: h5py.File, grid: BlockGrid, stack: Stack) -> Sampling:
+    """The mask of each image, and what its central line tells. Raises ValueError."""
+    y, images = file["measurements/y"], list(stack.chosen)
+    masks = _read_masks(path, file, grid, stack)
+
+    def read(image: int, coils: slice, rows: slice) -> Complex:
+        lead = () if stack.images is None else (image,)
+        return np.asarray(y[(*lead, coils, rows)])
+
+    some = images if masks is None else [images[k] for k in spread(len(images), LOOKED_AT)]
+    looks = look_at(read, y.shape[-3:], some)
+    if masks is None:
+        masks = {image: seen.sampled for image, seen in looks.items()}
+    for image, mask in masks.items():
+        if not mask.any():
+            which = "" if stack.images is None else f" in image {image}"
+            name = "operator/mask" if "mask" in file["operator"] else "measurements/y"
+            raise ValueError(f"{path}: /{name} is 0 everywhere{which}, expected sampled points")
+    # half a side is for a doubt: which of y, mask and coils is meant, only the user knows
+    quarter = grid.shape[0] // 4, grid.shape[1] // 4
+    return together(masks, looks, least=quarter)
+
+
+def _read_masks(
+    path: Path, file: h5py.File, grid: BlockGrid, stack: Stack
+) -> Mapping[int, Mask] | None:
+    """The sampled points by image; None where the file does not say. Raises ValueError."""
+    if "mask" not in file["operator"]:
+        return None
     data = node(path, file, "operator/mask", h5py.Dataset)
-    if data.shape != grid.shape or data.dtype.kind not in "bui":
+    shapes = [grid.shape, *([] if stack.images is None else [(stack.images, *grid.shape)])]
+    if data.shape not in shapes or data.dtype.kind not in "bui":
         raise ValueError(
             f"{path}: /operator/mask is {data.dtype} {list(data.shape)}, expected bool or uint8 "
-            f"{list(grid.shape)} (the image)"
+            f"{' or '.join(str(list(shape)) for shape in shapes)} (the image)"
         )
-    mask: NDArray[np.bool_] = np.asarray(data[()]) != 0
-    if not mask.any():
-        raise ValueError(f"{path}: /operator/mask is 0 everywhere, expected sampled points")
-    return mask
+    if data.ndim == 2:
+        return dict.fromkeys(stack.chosen, np.asarray(data[()]) != 0)
+    return {image: np.asarray(data[image]) != 0 for image in stack.chosen}

@@ -41,6 +41,8 @@ class Asked:
     of the detector; of tomography."""
     size: int | None = None
     """Side of the image in pixels, where the file leaves it open."""
+    noise_scan: Path | None = None
+    """A file of noise of the coils; of MRI."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,18 @@ def block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
         return asked.block
     side = asked.block or side
     return min(side, height), min(side, width)
+
+
+def even_block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
+    """As many blocks as ``block_for`` has, of about the same size.
+
+    Every block touches all of k-space: the remainder of a side is as much work as a whole block.
+    """
+    block = block_for(shape, asked)
+    if asked.block is not None:
+        return block
+    height, width = (-(-n // -(-n // b)) for n, b in zip(shape, block, strict=True))
+    return height, width
 
 
 def read_grid(path: Path, file: h5py.File, asked: Asked) -> BlockGrid:

@@ -107,8 +107,15 @@ class Data:
         raise NotImplementedError
 
     def phases(self, blocks: list[int]) -> Mapping[int, Image]:
-        """P on some blocks, |P| = 1, where A is that of conj(P) x; {} where it is that of x."""
+        """P on some blocks, where A is that of conj(P) x; {} where it is that of x.
+
+        |P| = 1, or 0 where x is known to be 0.
+        """
         return {}
+
+    def reference(self) -> Image | None:
+        """An image that others made of better measurements, float32 [h, w], where there is one."""
+        return None
 
     def of(self, index: int) -> Self:
         """The same for another image of the stack."""

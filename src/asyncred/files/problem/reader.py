@@ -18,9 +18,12 @@ from asyncred.files.problem.fan_beam import read_fan_beam
 from asyncred.files.problem.fastmri import is_fastmri, read_fastmri
 from asyncred.files.problem.fields import node, string
 from asyncred.files.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
+from asyncred.files.problem.ismrmrd_file import is_ismrmrd
+from asyncred.files.problem.ismrmrd_raw import read_ismrmrd
 from asyncred.files.problem.kinds import CoupledData, LocalData
 from asyncred.files.problem.mask import read_mask
 from asyncred.files.problem.matrix import read_matrix
+from asyncred.files.problem.mri_data import MriData
 from asyncred.files.problem.nxtomo import is_nxtomo, read_nxtomo
 from asyncred.files.problem.parallel_beam import read_parallel_beam
 from asyncred.files.problem.plausible import LOOKED_AT, Shades, of_images, spread
@@ -49,6 +52,7 @@ FOREIGN: Mapping[str, tuple[Recognises, ReadForeign]] = {
     "nxtomo": (is_nxtomo, read_nxtomo),
     "data_exchange": (is_data_exchange, read_data_exchange),
     "fastmri": (is_fastmri, read_fastmri),
+    "ismrmrd": (is_ismrmrd, read_ismrmrd),
 }
 """Files that others write: what recognises one and what reads it, by format."""
 
@@ -100,6 +104,13 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
     Raises ValueError, naming file, key, what was found and what was expected.
     """
     asked = asked or Asked()
+    problem = _read(path, asked)
+    if asked.noise_scan is not None and not isinstance(problem.data, MriData):
+        raise ValueError(f"{path}: --noise-scan is for MRI, found {problem.kind}")
+    return problem
+
+
+def _read(path: Path, asked: Asked) -> Problem:
     with open_hdf5(path) as file:
         found = string(file, "format")
         _check_size(path, file, found, asked)

@@ -7,7 +7,8 @@
   images                      int64 [T]: which images of the problem these are
   reconstruction              program, version, date, parameters (JSON), command, input, its
                               sha256, ranks, hosts, whether the halo is exact; by image: stopped,
-                              range [T, 2] (values of black and white), residual_drift [T, R]
+                              range [T, 2] (values of black and white), residual_drift [T, R],
+                              reference_snr (dB) and reference_ssim to an image in the input
   convergence                 update, time (s), distance, step, snr (dB), delay: [T, S], one column
                               a sample; NaN, and -1 of updates, after the last
   updates                     per_block and owner [T, b], per_rank [T, N], delay_histogram [T, D]

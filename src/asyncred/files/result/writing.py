@@ -38,6 +38,8 @@ ROWS_OF_RECONSTRUCTION = (
     "residual_drift",
     "relaxation",
     "at_bounds",
+    "reference_snr",
+    "reference_ssim",
 )
 ROWS = (
     *("data/data", "start/data", "truth/data", "complete"),
@@ -101,6 +103,9 @@ class Record:
     """Whether the result is that x, since the objective has risen since."""
     at_bounds: float = 0.0
     """Share of the pixels that lie on the bounds of x, where the user did not set them."""
+    against: tuple[float, float] = (math.nan, math.nan)
+    """SNR in dB and SSIM to the reference image of the file, after the best factor, where it has
+    one."""
 
 
 class ResultFile(InPlace):
@@ -171,7 +176,7 @@ def _create(path: Path, layout: Layout) -> None:
         reserve(reconstruction, "distance_left", (T,), np.float64, np.nan)
         reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
         reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)
-        for name in ("relaxation", "at_bounds"):
+        for name in ("relaxation", "at_bounds", "reference_snr", "reference_ssim"):
             reserve(reconstruction, name, (T,), np.float64, np.nan)
         convergence = _group(entry, "convergence", "NXcollection")
         for name in Sample.names():
@@ -214,6 +219,8 @@ def _row(record: Record, samples: int) -> dict[str, NDArray[Any]]:
         "reconstruction/residual_drift": np.array(record.drifts),
         "reconstruction/relaxation": np.array(record.relaxation),
         "reconstruction/at_bounds": np.array(record.at_bounds),
+        "reconstruction/reference_snr": np.array(record.against[0]),
+        "reconstruction/reference_ssim": np.array(record.against[1]),
         **{
             f"convergence/{name}": np.array([getattr(sample, name) for sample in kept])
             for name in Sample.names()

@@ -78,6 +78,15 @@ class DataConfig:
         default=None,
         shown="the file's, or found",
     )
+    noise_scan: Path | None = parameter(
+        checks.path,
+        "file with noise of the coils, which MRI is prewhitened by: ISMRMRD, or /noise, complex "
+        "[coils, samples]",
+        section="data",
+        metavar="FILE.h5",
+        default=None,
+        shown="the file's, or from the outer k-space of raw data",
+    )
     strict: bool = parameter(
         checks.flag,
         "refuse a problem about which there are doubts, the lines that begin with !!",
