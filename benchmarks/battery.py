@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as pillow
 
 from asyncred.files.result import Result, read_result
-from common import ASYNCRED, mpirun, simulate, table
+from common import ASYNCRED, gray_picture, mpirun, simulate, table
 
 KINDS = ("cs", "ct", "mri", "blur", "inpaint", "sr")
 PICTURES = {
@@ -83,7 +82,10 @@ def main() -> None:
         for kind in options.kinds:
             for name in options.pictures:
                 problem = simulate(
-                    Path(folder) / "problem.h5", "--image", picture(name, Path(folder)), kind=kind
+                    Path(folder) / "problem.h5",
+                    "--image",
+                    gray_picture(name, PICTURES[name], Path(folder)),
+                    kind=kind,
                 )
                 star = solve(problem, 1, STAR)[1] if options.stars else None
                 for ranks in options.ranks:
@@ -97,17 +99,6 @@ def main() -> None:
 
 
 STAR = ["--tol", "1e-6", "--epochs", str(EPOCHS), "--draft", "none"]
-
-
-def picture(name: str, folder: Path) -> Path:
-    """One of scikit-image's as a gray picture of the side that ``PICTURES`` says."""
-    from skimage import data
-
-    gray = pillow.fromarray(getattr(data, name)()).convert("L")
-    scale = PICTURES[name] / max(gray.size)
-    size = tuple(round(scale * side) for side in gray.size)
-    gray.resize(size, pillow.Resampling.LANCZOS).save(folder / f"{name}.png")
-    return folder / f"{name}.png"
 
 
 def solve(problem: Path, ranks: int, flags: list[str]) -> tuple[int, Result]:

@@ -84,9 +84,9 @@ def timed(command: Sequence[object], *, threads: int) -> tuple[float, float]:
     return seconds, usage.ru_maxrss / 1024
 
 
-def simulate(path: Path, *flags: str | Path, kind: str = "cs") -> Path:
+def simulate(path: Path, *flags: object, kind: str = "cs") -> Path:
     """A problem; by default compressive sensing of the camera photograph, in blocks of 80x80."""
-    call(*ASYNCRED, "simulate", kind, path, "--overwrite", *flags)
+    call(*ASYNCRED, "simulate", kind, path, "--overwrite", *map(str, flags))
     return path
 
 
@@ -114,6 +114,18 @@ def photograph(name: str, path: Path) -> Path:
     square = gray[top : top + side, left : left + side]
     np.save(path, transform.resize(square, (240, 240), anti_aliasing=True).astype(np.float32))
     return path
+
+
+def gray_picture(name: str, side: int, folder: Path) -> Path:
+    """One of scikit-image's, gray, its longer side scaled to ``side`` pixels, as a PNG file."""
+    from PIL import Image as pillow
+    from skimage import data
+
+    gray = pillow.fromarray(getattr(data, name)()).convert("L")
+    scale = side / max(gray.size)
+    size = tuple(round(scale * length) for length in gray.size)
+    gray.resize(size, pillow.Resampling.LANCZOS).save(folder / f"{name}.png")
+    return folder / f"{name}.png"
 
 
 def reconstruct(

@@ -124,3 +124,16 @@ def test_the_objective_is_looked_at_once_an_epoch():
 
 def test_without_an_objective_nothing_is_halved():
     assert objectives(Judge(Tolerance()), [math.nan] * 9) == []
+
+
+@pytest.mark.parametrize(("growth", "expected"), [(-0.01, None), (0.1, Reason.DIVERGED)])
+def test_an_objective_that_falls_is_no_divergence(growth, expected):
+    """However much ||G||^2 rises: x may pass a saddle."""
+    judge, reasons = Judge(Tolerance()), []
+    for epoch, (distance, step) in enumerate(repelled(99)):
+        F = 10 + 90 * 0.8**epoch + max(0, epoch - 60) * growth
+        now = Sample(epoch, float(epoch), distance, step, math.nan, 0.0, objective=F)
+        judge.better(now)
+        judge.overshoots(epoch, now)
+        reasons.append(judge.look(epoch, now))
+    assert next((reason for reason in reasons if reason), None) is expected

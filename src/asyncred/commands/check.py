@@ -18,7 +18,8 @@ from asyncred.operators.contract import dot_test
 from asyncred.runtime.config import DenoiserConfig
 from asyncred.runtime.denoising import chosen, find_denoiser
 from asyncred.runtime.placement import owners
-from asyncred.runtime.plan import truth_blocks
+from asyncred.runtime.plan import truth_blocks, weight_of
+from asyncred.runtime.report import by_noise
 from asyncred.runtime.shades import OTHERWISE, Decision, Pair, decide, values_of
 
 
@@ -48,6 +49,7 @@ def describe(
     owner = owners(len(grid), ranks)
     own = [owner.count(rank) for rank in range(ranks)]
     window = largest_window(grid, model)
+    tau, noise = weight_of(problem, model, None)
     lines = [
         f"{path}: ok",
         f"image {grid.shape[0]}x{grid.shape[1]}, {len(grid)} blocks of "
@@ -57,7 +59,7 @@ def describe(
         *remarks,
         *drawn,
         f"denoiser {model.path.stem}: {level(model)}, halo {model.field.halo}, windows up to "
-        f"{window[0]}x{window[1]}",
+        f"{window[0]}x{window[1]}; tau {tau:g}{by_noise(noise)}",
         f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "
         f"{problem.data.bytes_of(max(own)) / 2**20:.3g} MiB of {problem.data.counted} at most",
     ]

@@ -7,6 +7,8 @@ limit too: with steps that shrink by the factor q an epoch, ||x - x*|| is about 
 the fixed point is approached, and rises again without end, at a rate that no single step shows. It
 counts as diverged where it is ``BEYOND`` times its least, ``PATIENCE`` epochs after that, by steps
 that are not negligible, and goes on rising. The least is also when x was best, and is kept.
+Where the denoiser has a potential nothing is wrong as long as the objective falls: past a saddle of
+it, or a long flat part, ||G||^2 rises.
 
 **Too long a step**: where the denoiser has a potential, every step that is short enough lowers the
 objective F. A rise that lasts asks for shorter ones; x was best where F was least.
@@ -93,7 +95,7 @@ class Judge:
         if sample.distance < self._least:
             self._least, self._at = sample.distance, epoch
         high = sample.distance > BEYOND * self._least and sample.step > NEGLIGIBLE
-        rises = high and sample.distance > self._distances[0]
+        rises = high and sample.distance > self._distances[0] and not self._falls(sample)
         return Reason.DIVERGED if rises and epoch > self._at + PATIENCE else None
 
     def better(self, sample: Sample) -> bool:
@@ -129,6 +131,10 @@ class Judge:
         """Whether the x that is kept was better than the last, by F."""
         kept = self.kept
         return kept is not None and last.objective - kept.objective > self._rise()
+
+    def _falls(self, sample: Sample) -> bool:
+        """Whether F is known, and about as low as ever."""
+        return sample.objective - self._lowest <= self._rise()
 
     def _rise(self) -> float:
         """By how much F differs notably."""

@@ -46,6 +46,8 @@ class Plan:
     """What it starts from: a name or a file."""
     tau: float
     """The weight of the denoiser."""
+    noise: float | None
+    """Of y, by which tau was chosen: ``Data.noise``; None where it was not."""
     proximal: Proximal | None
     """Which proximal update; None for the gradient's."""
     budget: int
@@ -92,7 +94,7 @@ def make_plan(
         check_files(config, problem)
     denoiser = chosen(config.denoiser, problem.data.prior)
     model, error = load_model(denoiser)
-    tau = problem.data.prior.weight(model.level) if denoiser.tau is None else denoiser.tau
+    tau, noise = weight_of(problem, model, denoiser.tau)
     proximal = proximal_of(update, problem, model, tau)
     if not isinstance(asked.bounds, str):
         _check_bounds(tau, proximal)
@@ -106,6 +108,7 @@ def make_plan(
         error,
         _start(asked.start, problem, proximal),
         tau,
+        noise,
         proximal,
         config.stopping.budget(len(problem.grid)),
         config.stopping.tolerance(proximal=proximal is not None),
@@ -113,6 +116,16 @@ def make_plan(
         [False] * len(problem.images) if files is None else resumable(files, problem, digest),
         settle(problem.path, problem.doubts(asked.range or problem.shades), strict=asked.strict),
     )
+
+
+def weight_of(
+    problem: Problem, model: DenoiserModel, asked: float | None
+) -> tuple[float, float | None]:
+    """tau, and the noise of y where it follows from that. Raises ValueError."""
+    if asked is not None:
+        return asked, None
+    noise = problem.noise()
+    return float(f"{problem.data.prior.weight(model.level, noise):.3g}"), noise
 
 
 def _of_file(asked: DataConfig, ranks: int, block: int | tuple[int, int] | None) -> Asked:

@@ -120,12 +120,18 @@ def say_start(setup: Setup) -> None:
         f"denoiser {model.path.stem}: returns the {model.output}, {level}"
         f"halo {model.field.halo}, {tiles}, on {_places(setup.denoisers.providers)}\n"
         f"{method}, {_count(team.placement.threads, 'thread')} a rank; "
-        f"tau {plan.tau:g}, {_update(plan, config.update)}, {plan.budget} updates",
+        f"tau {plan.tau:g}{by_noise(plan.noise)}, {_update(plan, config.update)}, "
+        f"{plan.budget} updates",
         flush=True,
     )
     say_notes((*plan.problem.data.notes, *marked(plan.doubts)))
     if ranks > (os.cpu_count() or 1) * hosts:
         print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
+
+
+def by_noise(noise: float | None) -> str:
+    """Why tau is what it is, where it follows the noise of y."""
+    return "" if noise is None else f" (noise {100 * noise:.2g} %)"
 
 
 def say_notes(notes: Sequence[str]) -> None:

@@ -64,7 +64,7 @@ def _advice(record: Record) -> str:
     if record.stopped == "signal":
         return "--start RESULT.h5 goes on from here"
     if math.isfinite(record.left) or len(record.history) < 2:
-        return "more --epochs bring it nearer"
+        return "more --epochs bring it nearer, or a larger --tau"
     return "its steps do not shrink: try --denoiser nonexpansive, or a larger --tau"
 
 

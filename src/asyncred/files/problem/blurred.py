@@ -19,6 +19,7 @@ import h5py
 from asyncred.files.problem.fields import finite, node, reals
 from asyncred.files.problem.head import write_head
 from asyncred.files.problem.kinds import LocalData
+from asyncred.files.problem.noise_estimate import middle, of_image, relative
 from asyncred.files.problem.plausible import (
     OUTSIDE,
     PARTS,
@@ -108,6 +109,13 @@ class BlurredData(LocalData):
         kernel = of_kernel(self.kernel, y, shades)
         level = None if blank or kernel else of_level(y / self.kernel.sum(), shades)
         return (*kernel, *said(blank, level))
+
+    def noise(self) -> float | None:
+        """By the middle of y."""
+        part = middle(measured_shape(self.grid, self.factor))
+        with open_hdf5(self.path) as file:
+            y = np.asarray(file["measurements/y"][(*self.stack.leading, *part)], np.float32)
+        return relative(of_image(y), y)
 
     def y(self, i: int) -> Array:
         """y on the ``measured_region`` of block i, float32. Raises ValueError on NaN or Inf."""

@@ -23,7 +23,6 @@ import h5py
 from asyncred.files.problem.fan_geometry import FanGeometry, read_fan_geometry
 from asyncred.files.problem.fan_sinogram import FanSinogram, of_fan
 from asyncred.files.problem.head import Asked, read_stack, write_head
-from asyncred.files.problem.kinds import Prior
 from asyncred.files.problem.plausible import Shades
 from asyncred.files.problem.sinogram import Sinogram
 from asyncred.files.problem.tomography import TomographyData, read_center, read_views
@@ -40,7 +39,6 @@ class FanBeamData(TomographyData):
     fan: Fan
 
     # Half that of parallel beams: a whole turn measures every ray twice, which doubles ||A||^2.
-    prior = Prior(0.00625)
 
     @property
     def width(self) -> float:

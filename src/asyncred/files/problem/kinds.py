@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+WEIGHT, MOST = 0.25, 8.0
+"""tau of a denoiser that removes the noise there is, and the largest of one that removes less."""
+
+HALF = 127.5
+"""The root mean square of an image that is neither dark nor bright, in units of 1/255."""
+
+
 class LocalOperator(Operator, Protocol):
     """An ``Operator`` that holds the measurements of its blocks."""
 
@@ -44,20 +51,27 @@ class LocalOperator(Operator, Protocol):
 class Prior:
     """The denoiser of a kind of problem where nobody names one, and its weight.
 
-    By the median over five photographs: benchmarks/weights.py.
+    The more noise there is the more the denoiser weighs: by Bayes' rule as the square of the noise
+    over its own (tau g = -sigma^2 log p where D is the mean of images of density p under noise of
+    its level), by the best weights of six kinds at three noises each as the power 3/2:
+    benchmarks/weights.py.
     """
 
-    tau: float
+    tau: float = 0.1
+    """Where the noise is not known; this and ``least`` of a denoiser for ``level``."""
     denoiser: str = "potential"
     level: float = 10.0
     """The noise that it removes, in units of 1/255."""
+    least: float = 0.01
+    """The weight where there is little or no noise: with less, runs do not come to their end."""
 
-    def weight(self, level: float | None) -> float:
-        """tau of a denoiser for another noise, if that is known: one that removes more counts less.
-
-        The best weights of one denoiser at two levels were about as their inverse.
-        """
-        return self.tau * self.level / level if level else self.tau
+    def weight(self, level: float | None, noise: float | None) -> float:
+        """tau, of a denoiser for some level if that is known, from what ``Data.noise`` says."""
+        own = level or self.level
+        less = float((self.level / own) ** 1.5)
+        if noise is None:
+            return self.tau * less
+        return min(max(WEIGHT * float((HALF * noise / own) ** 1.5), self.least * less), MOST)
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ class Data:
 
     dtype: ClassVar[type[np.generic]] = np.float32
     """Of the image: float32 or complex64."""
-    prior: ClassVar[Prior] = Prior(0.025)
+    prior: ClassVar[Prior] = Prior()
     """The denoiser where nobody names one."""
     counted: ClassVar[str] = "A, y and x"
     """What ``bytes_of`` counts."""
@@ -97,6 +111,14 @@ class Data:
         bounded part of y. Raises ValueError.
         """
         raise NotImplementedError
+
+    def noise(self) -> float | None:
+        """The noise of y, as a share of the image: of its root mean square, if y is that of pixels.
+
+        Where there are more measurements than pixels it counts as much less as their mean would
+        have. None where y does not tell it. Reads a bounded part of y. Raises ValueError.
+        """
+        return None
 
     def bytes_of(self, blocks: int) -> int:
         """Memory that some full blocks of a rank take, roughly, without the denoiser's."""

@@ -20,7 +20,8 @@ import h5py
 
 from asyncred.files.problem.fields import finite, node, picture
 from asyncred.files.problem.head import Asked, read_stack, write_head
-from asyncred.files.problem.kinds import LocalData, Prior
+from asyncred.files.problem.kinds import LocalData
+from asyncred.files.problem.noise_estimate import middle, of_pixels, relative
 from asyncred.files.problem.plausible import (
     PARTS,
     VALUES,
@@ -52,7 +53,6 @@ class MaskData(LocalData):
         "interpolated": Mask.interpolated,
         "adjoint": Mask.adjoint,
     }
-    prior = Prior(0.125)
 
     @property
     def groups(self) -> int:
@@ -89,6 +89,14 @@ class MaskData(LocalData):
             )
         blank = of_values(measured, "/measurements/y where it was measured")
         return said(blank or of_level(measured, shades))
+
+    def noise(self) -> float | None:
+        """By the measured ones of the pixels in the middle."""
+        part = middle(self.grid.shape)
+        with open_hdf5(self.path) as file:
+            mask = np.asarray(file["operator/mask"][part], np.bool_)
+            y = np.asarray(file["measurements/y"][(*self.stack.leading, *part)], np.float32)
+        return relative(of_pixels(y, mask), y[mask])
 
     def _pixels(self, i: int) -> tuple[Image, Image]:
         """y of block i where it was measured, and elsewhere; some of each, finite or not."""

@@ -17,7 +17,8 @@ from asyncred.files.problem.calibration import central, phases
 from asyncred.files.problem.fields import finite
 from asyncred.files.problem.kinds import CoupledData, Prior
 from asyncred.files.problem.kspace import of_kspace
-from asyncred.files.problem.noise import whitening
+from asyncred.files.problem.noise import FEWEST, outer, outer_rows, whitening
+from asyncred.files.problem.noise_estimate import relative
 from asyncred.files.problem.plausible import VALUES, Shades, spread
 from asyncred.files.problem.sampling import Complex, Mask, Sampling
 from asyncred.grid import BlockGrid, region_shape
@@ -27,6 +28,9 @@ COILS, FEWEST_COILS = 4, 2
 """So many are looked at for what is wrong with them, if there are: of large ones the fewest."""
 
 ALL = slice(None)
+
+MEDIAN = math.sqrt(math.log(2))
+"""The median magnitude of complex normal numbers whose root mean square is 1."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class MriData(CoupledData):
     remarks: tuple[str, ...]
 
     dtype = np.complex64
-    prior = Prior(0.1, level=5.0)
+    prior = Prior(level=5.0)
     starts = ("zero-filled", "adjoint")
     one_A = False
     place: ClassVar[str] = "/measurements/y"
@@ -105,13 +109,27 @@ class MriData(CoupledData):
 
     def doubts(self, shades: Shades | None) -> tuple[str, ...]:
         """About the samples of some coils, the first among them, and the mask."""
+        return of_kspace(*self._some_coils(), self.place)
+
+    def noise(self) -> float | None:
+        """By the outer samples of some coils."""
+        k, mask = self._some_coils()
+        parts = [outer(k[:, rows], mask[rows]) for rows in outer_rows(len(mask))]
+        samples = np.concatenate(parts, axis=1)
+        if samples.size < FEWEST:
+            return None
+        sigma = float(np.median(np.abs(samples))) / MEDIAN
+        found, most = relative(sigma, k[:, mask]), self.sampling.most * self.coils
+        return None if found is None else found * math.sqrt(self.mask.size / most)
+
+    def _some_coils(self) -> tuple[Complex, Mask]:
+        """k-space of some that live, the first among them, and the mask; in the middle."""
         most = max(FEWEST_COILS, min(COILS, VALUES // self.mask.size))
         living = [c for c in range(self.coils) if c not in self.dead]
         some = [living[k] for k in spread(len(living), most)]
         k = np.concatenate([self.kspace(slice(c, c + 1), ALL, ALL) for c in some])
         back = [-shift for shift in self.sampling.offset]
-        mask = np.roll(self.mask, back, axis=(0, 1))
-        return of_kspace(np.roll(k, back, axis=(1, 2)), mask, self.place)
+        return np.roll(k, back, axis=(1, 2)), np.roll(self.mask, back, axis=(0, 1))
 
     def check(self) -> None:
         """Read all that can be wrong. Raises ValueError."""

@@ -22,7 +22,8 @@ from asyncred.files.problem.counts import LEAST, Counts, LastSlice
 from asyncred.files.problem.fields import reals, string
 from asyncred.files.problem.flaws import bridged, zingers
 from asyncred.files.problem.head import Asked, block_for, choose
-from asyncred.files.problem.kinds import CoupledData, Prior
+from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.noise_estimate import of_lines, relative
 from asyncred.files.problem.parallel_beam import ParallelBeamData
 from asyncred.files.problem.plausible import Shades, of_images, spread
 from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
@@ -54,9 +55,9 @@ class RawTomographyData(ParallelBeamData):
     remarks: tuple[str, ...]
     suspected: tuple[str, ...]
     """Doubts about the slices that were looked at."""
+    roughness: float | None
+    """The noise of their line integrals, relative to these."""
     last: LastSlice = field(default_factory=LastSlice, compare=False, repr=False)
-
-    prior = Prior(0.025)  # noisier than what is simulated
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -66,6 +67,10 @@ class RawTomographyData(ParallelBeamData):
     def doubts(self, shades: Shades | None) -> tuple[str, ...]:
         """About the slices that were looked at beforehand."""
         return self.suspected
+
+    def noise(self) -> float | None:
+        """By the slices that were looked at."""
+        return self.of_pixels(self.roughness)
 
     def check(self) -> None:
         """Read all of a slice. Raises ValueError."""
@@ -119,7 +124,14 @@ def read_raw_tomography(
         half=field_of_view > bins,
         remarks=(*axis.notes, *_of_side(side, bins), *notes, *found),
         suspected=(*axis.doubts, *_suspected(counts, surveyed, angles, axis.center, side)),
+        roughness=_roughness([y_i for y_i, known in zip(y, told, strict=True) if known]),
     )
+
+
+def _roughness(slices: list[Array]) -> float | None:
+    found = [relative(of_lines(y), y) for y in slices]
+    known = [noise for noise in found if noise is not None]
+    return float(np.median(known)) if known else None
 
 
 def read_angles(path: Path, dataset: h5py.Dataset, count: int) -> Numbers:

@@ -90,6 +90,13 @@ class Problem:
         found = {index: self.data.of(index).doubts(shades) for index in some}
         return of_images(found, stack=len(self.images) > 1)
 
+    def noise(self) -> float | None:
+        """The median of ``Data.noise`` over some images of the stack. Raises ValueError."""
+        some = [self.images[k] for k in spread(len(self.images), LOOKED_AT)]
+        found = [self.data.of(index).noise() for index in some]
+        known = [noise for noise in found if noise is not None]
+        return float(np.median(known)) if known else None
+
     def truth(self, region: Region, index: int) -> Image:
         """The truth of an image on a region, of its dtype."""
         with open_hdf5(self.path) as file:

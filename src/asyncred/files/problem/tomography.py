@@ -21,6 +21,7 @@ import h5py
 from asyncred.files.problem.fields import finite, node, real, reals, string
 from asyncred.files.problem.head import MIDDLE, Asked
 from asyncred.files.problem.kinds import CoupledData, Prior
+from asyncred.files.problem.noise_estimate import of_lines, relative
 from asyncred.files.problem.plausible import Shades
 from asyncred.files.problem.sinogram import Sinogram, step_of
 from asyncred.files.whole import open_hdf5
@@ -41,7 +42,7 @@ class TomographyData(CoupledData):
     center: float
     pixel: float
 
-    prior = Prior(0.0125)
+    prior = Prior(least=0.004)
     starts = ("fbp", "adjoint")
 
     @property
@@ -78,6 +79,19 @@ class TomographyData(CoupledData):
             where = (*self.stack.leading, slice(None, None, step))
             y = np.asarray(file["measurements/y"][where], np.float32)
         return self.of_views(self.sinogram(y, step), shades)
+
+    def noise(self) -> float | None:
+        """By some views, along their bins."""
+        step = step_of(self.groups, self.bins)
+        with open_hdf5(self.path) as file:
+            where = (*self.stack.leading, slice(None, None, step))
+            y = np.asarray(file["measurements/y"][where], np.float32)
+        return self.of_pixels(relative(of_lines(y), y))
+
+    def of_pixels(self, found: float | None) -> float | None:
+        """The noise ``found`` in line integrals, relative to them, as ``noise`` says it."""
+        pixels, measurements = math.prod(self.grid.shape), self.groups * self.bins
+        return None if found is None else found * math.sqrt(pixels / measurements)
 
     def of_views(self, scan: Sinogram, shades: Shades | None) -> tuple[str, ...]:
         """Doubts about some views, for which ``sinogram`` was asked."""

@@ -35,7 +35,7 @@ class DenoiserConfig:
         section="basic",
         metavar="WEIGHT",
         default=None,
-        shown="by the kind and sigma",
+        shown="by the noise in y, the kind and sigma",
     )
     output: str = parameter(
         checks.Choice("auto", "image", "noise"),
