@@ -76,3 +76,14 @@ def too_long(path: Path) -> list[str]:
             if node.end_lineno - node.lineno >= 50 or count > 8:
                 found.append(f"{path.name}: {node.name}")
     return found
+
+
+def test_a_run_loads_of_scipy_what_it_uses():
+    """Its subpackages take longer to load than all else; ``import scipy`` loads them when used."""
+    code = (
+        "import sys, asyncred.runtime.app; "
+        "print(*(m for m in sys.modules if m.startswith('scipy.') and m.count('.') == 1))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if not name.startswith("scipy._")}
+    assert loaded <= {"scipy.version"}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from asyncred.grid import BlockGrid
 
@@ -41,16 +41,21 @@ def ssim(truth: NDArray[np.float32], x: NDArray[np.float32]) -> float:
     if min(a.shape) < WINDOW:
         return float("nan")
     unbiased = WINDOW**2 / (WINDOW**2 - 1)
-    mean_a, mean_b = uniform_filter(a, WINDOW), uniform_filter(b, WINDOW)
-    var_a = unbiased * (uniform_filter(a * a, WINDOW) - mean_a**2)
-    var_b = unbiased * (uniform_filter(b * b, WINDOW) - mean_b**2)
-    both = unbiased * (uniform_filter(a * b, WINDOW) - mean_a * mean_b)
+    mean_a, mean_b = _means(a), _means(b)
+    var_a = unbiased * (_means(a * a) - mean_a**2)
+    var_b = unbiased * (_means(b * b) - mean_b**2)
+    both = unbiased * (_means(a * b) - mean_a * mean_b)
     c1, c2 = (0.01 * a.max()) ** 2, (0.03 * a.max()) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         found = (2 * mean_a * mean_b + c1) * (2 * both + c2)
         found /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
     edge = WINDOW // 2
     return float(found[edge:-edge, edge:-edge].mean())
+
+
+def _means(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Over windows about each pixel."""
+    return np.asarray(scipy.ndimage.uniform_filter(x, WINDOW))
 
 
 def against(reference: NDArray[np.float32], x: Array) -> tuple[float, float]:

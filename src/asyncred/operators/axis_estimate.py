@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 Numbers = NDArray[np.float64]
 
@@ -48,4 +48,4 @@ def rival(score: Numbers, best: int, apart: int) -> float:
 def without_stripes(y: NDArray[np.float32]) -> Numbers:
     """Views [views, bins] without what stands out in the mean of all of them."""
     mean = y.mean(axis=0, dtype=np.float64)
-    return np.asarray(y - (mean - median_filter(mean, STRIPE, mode="nearest")))
+    return np.asarray(y - (mean - scipy.ndimage.median_filter(mean, STRIPE, mode="nearest")))

@@ -29,8 +29,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 from asyncred.operators.axis_estimate import Estimate, rival
 
@@ -212,11 +212,11 @@ def _transformed(y: Numbers) -> tuple[Spectrum, Numbers]:
     detector is taken for one of the object.
     """
     bins = y.shape[1]
-    n = 2 * fft.next_fast_len(bins, real=True)
+    n = 2 * scipy.fft.next_fast_len(bins, real=True)
     way = (np.arange(n - bins) + 0.5) / (n - bins)
     beyond = y[:, -1:] * (1 - way) + y[:, :1] * way
     w = 2 * np.pi * np.arange(n // 2 + 1) / n
-    return fft.rfft(np.concatenate((y, beyond), axis=1), axis=1), w
+    return scipy.fft.rfft(np.concatenate((y, beyond), axis=1), axis=1), w
 
 
 def _lowest(K: Spectrum, w: Numbers, level: float, bins: int, how: str) -> Estimate | None:
@@ -225,7 +225,7 @@ def _lowest(K: Spectrum, w: Numbers, level: float, bins: int, how: str) -> Estim
     n = round(2 * np.pi / (w[1] - w[0]) * FINENESS * 2) // 2
     spectrum = np.zeros(n // 2 + 1, np.complex128)
     spectrum[np.rint(w / (w[1] - w[0])).astype(np.int64)] = K
-    f = level + fft.irfft(spectrum, n) * n / 2
+    f = level + scipy.fft.irfft(spectrum, n) * n / 2
     f = f[: int((bins - 1) / step) + 1]
     best = int(np.argmin(f))
     if best in (0, f.size - 1):

@@ -23,9 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.ndimage import gaussian_filter1d, spline_filter1d
 
 from asyncred.operators.axis_estimate import Estimate, rival
 
@@ -103,7 +102,7 @@ def opposing(angles: Numbers, *, widest: float = WIDEST) -> Pairs:
 
 def of_opposing(y: Numbers, pairs: Pairs) -> Estimate | None:
     """The axis of views [views, bins], free of stripes; None where nothing matches."""
-    smooth = gaussian_filter1d(y, COARSE, axis=1, order=1, mode="nearest")
+    smooth = scipy.ndimage.gaussian_filter1d(y, COARSE, axis=1, order=1, mode="nearest")
     few = pairs.some(ENOUGH)
     d, e = smooth[few.views], few.opposing(smooth)
     rho, score = _matches(d, e)
@@ -113,7 +112,7 @@ def of_opposing(y: Numbers, pairs: Pairs) -> Estimate | None:
     t = best + OVERLAP - 1
     if not _change_matches(d, e, t):
         return None
-    slopes = gaussian_filter1d(y, FINE, axis=1, order=1, mode="nearest")
+    slopes = scipy.ndimage.gaussian_filter1d(y, FINE, axis=1, order=1, mode="nearest")
     center, error = _refined(slopes[few.views], few.opposing(slopes), t / 2)
     return Estimate(
         center,
@@ -127,9 +126,9 @@ def of_opposing(y: Numbers, pairs: Pairs) -> Estimate | None:
 def _matches(d: Numbers, e: Numbers) -> tuple[Numbers, Numbers]:
     """rho and its likelihood at 2 c = OVERLAP - 1, ..., 2 (bins - 1) - OVERLAP + 1."""
     bins = d.shape[1]
-    n = fft.next_fast_len(2 * bins, real=True)
-    product = (fft.rfft(d, n, axis=1) * fft.rfft(e, n, axis=1)).sum(axis=0)
-    cross = -fft.irfft(product, n)[: 2 * bins - 1]
+    n = scipy.fft.next_fast_len(2 * bins, real=True)
+    product = (scipy.fft.rfft(d, n, axis=1) * scipy.fft.rfft(e, n, axis=1)).sum(axis=0)
+    cross = -scipy.fft.irfft(product, n)[: 2 * bins - 1]
     energy = np.concatenate(([0.0], np.cumsum((d**2).sum(axis=0) + (e**2).sum(axis=0))))
     t = np.arange(2 * bins - 1)
     first, end = np.maximum(0, t - bins + 1), np.minimum(bins - 1, t) + 1
@@ -158,7 +157,7 @@ def _refined(d: Numbers, e: Numbers, c: float) -> tuple[float, float]:
     bins = d.shape[1]
     b = np.arange(bins)
     own = np.gradient(d, axis=1)
-    spline = spline_filter1d(-e[:, ::-1], axis=1, mode="mirror")
+    spline = scipy.ndimage.spline_filter1d(-e[:, ::-1], axis=1, mode="mirror")
     start, error = c, np.inf
     for _ in range(STEPS):
         m, slope = _moved(spline, bins - 1 - 2 * c)

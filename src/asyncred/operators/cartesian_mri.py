@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import NDArray
 
 from asyncred.grid import BlockGrid, region_shape

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import NDArray
 
 from asyncred.grid import BlockGrid, Region, Window, region_shape, within

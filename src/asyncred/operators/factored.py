@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
-from scipy.linalg.blas import ssyrk, strsm
 
 from asyncred.operators.block_random import BlockRandom
 
@@ -29,15 +28,16 @@ def factor(a: Array, mu: float) -> tuple[Array, Array]:
     Takes m^2 n multiplications for A A^T and for A' each, m^3 / 6 for L. Raises ValueError where mu
     is too small for single precision.
     """
-    K = ssyrk(1.0, a.T, trans=1)  # BLAS sees the transposes: its matrices are in Fortran order
+    # BLAS sees the transposes: its matrices are in Fortran order
+    K = scipy.linalg.blas.ssyrk(1.0, a.T, trans=1)
     K[np.diag_indices_from(K)] += np.float32(mu)
     try:
-        upper = cholesky(K, overwrite_a=True, check_finite=False)
+        upper = scipy.linalg.cholesky(K, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
         raise ValueError(
             f"--mu is {mu:g}: too small beside A_i A_i^T to be factored, expected more"
         ) from None
-    solved = strsm(1.0, upper, np.array(a.T, order="F"), side=1, overwrite_b=1)
+    solved = scipy.linalg.blas.strsm(1.0, upper, np.array(a.T, order="F"), side=1, overwrite_b=1)
     return solved.T, upper.T
 
 
@@ -60,7 +60,7 @@ class Factored(BlockRandom):
         threads: int,
     ) -> None:
         solved = {
-            i: solve_triangular(lower[i].T, y_i, trans="T", check_finite=False)
+            i: scipy.linalg.solve_triangular(lower[i].T, y_i, trans="T", check_finite=False)
             for i, y_i in y.items()
         }
         super().__init__(matrices, solved, shapes=shapes, threads=threads)

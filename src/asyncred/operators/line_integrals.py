@@ -8,8 +8,8 @@ ray crosses, whichever it crosses at the steeper angle. Their transpose is exact
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft
 
 from asyncred.grid import BlockGrid, Region, region_shape
 from asyncred.operators.protocols import Footprint, Image, Rows
@@ -46,7 +46,7 @@ def ramp_filtered(y: Array, threads: int, warp: Numbers | None = None) -> Array:
     at the distance of so many bins.
     """
     length = y.shape[1]
-    n = fft.next_fast_len(2 * length - 1, real=True)
+    n = scipy.fft.next_fast_len(2 * length - 1, real=True)
     distance = np.minimum(np.arange(n), n - np.arange(n)).astype(np.float64)
     kernel = np.zeros(n)
     kernel[0] = 0.25
@@ -54,9 +54,9 @@ def ramp_filtered(y: Array, threads: int, warp: Numbers | None = None) -> Array:
     kernel[odd] = -1 / (np.pi * distance[odd]) ** 2
     if warp is not None:
         kernel *= warp[np.minimum(distance, length - 1).astype(np.int64)]
-    ramp = fft.rfft(kernel).real.astype(np.float32)
-    spectrum = fft.rfft(y, n, axis=1, workers=threads) * ramp
-    filtered: Array = fft.irfft(spectrum, n, axis=1, workers=threads)[:, :length]
+    ramp = scipy.fft.rfft(kernel).real.astype(np.float32)
+    spectrum = scipy.fft.rfft(y, n, axis=1, workers=threads) * ramp
+    filtered: Array = scipy.fft.irfft(spectrum, n, axis=1, workers=threads)[:, :length]
     return filtered
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.ndimage
+import scipy
 from numpy.typing import NDArray
 
 from asyncred.grid import BlockGrid

@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Mapping
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators.full_footprint import FullFootprint
@@ -28,7 +28,12 @@ class SparseMatrix(FullFootprint):
     """
 
     def __init__(
-        self, grid: BlockGrid, parts: Mapping[int, csr_matrix], *, groups: int, run: int
+        self,
+        grid: BlockGrid,
+        parts: Mapping[int, scipy.sparse.csr_matrix],
+        *,
+        groups: int,
+        run: int,
     ) -> None:
         if groups < 1 or run < 1:
             raise ValueError(f"{groups} groups of {run} rows, expected one of each at least")
@@ -52,7 +57,7 @@ class SparseMatrix(FullFootprint):
         x_i: Image = self._part(i, groups).T @ r.reshape(-1)
         return x_i.reshape(self._shapes[i])
 
-    def _part(self, i: int, groups: Rows | None) -> csr_matrix:
+    def _part(self, i: int, groups: Rows | None) -> scipy.sparse.csr_matrix:
         if groups is None:
             return self._parts[i]
         return self._parts[i][(groups[:, None] * self.length + np.arange(self.length)).ravel()]
@@ -70,28 +75,30 @@ class Columns:
         self._places = {i: array("i") for i in blocks}
         self._counts: dict[int, list[NDArray[np.int32]]] = {i: [] for i in blocks}
 
-    def add(self, rows: csr_matrix) -> None:
+    def add(self, rows: scipy.sparse.csr_matrix) -> None:
         """The next rows of A, float32 [any number, H W]."""
         for i, part in cut(self._grid, list(self._counts), rows).items():
             self._values[i].frombytes(part.data.view(np.uint8))
             self._places[i].frombytes(part.indices.view(np.uint8))
             self._counts[i].append(np.diff(part.indptr).astype(np.int32))
 
-    def parts(self, rows: int) -> dict[int, csr_matrix]:
+    def parts(self, rows: int) -> dict[int, scipy.sparse.csr_matrix]:
         """A_i by block, filled up with rows of zeros to so many rows; nothing is left here."""
         return {i: self._take(i, rows) for i in list(self._counts)}
 
-    def _take(self, i: int, rows: int) -> csr_matrix:
+    def _take(self, i: int, rows: int) -> scipy.sparse.csr_matrix:
         counts = np.concatenate([np.zeros(1, np.int32), *self._counts.pop(i)])
         ends = np.full(rows + 1, counts.sum(dtype=np.int64))
         np.cumsum(counts, out=ends[: counts.size])
         values = np.frombuffer(self._values.pop(i), np.float32)
         places = np.frombuffer(self._places.pop(i), np.int32)
         h, w = region_shape(self._grid.block(i))
-        return csr_matrix((values, places, ends), shape=(rows, h * w))
+        return scipy.sparse.csr_matrix((values, places, ends), shape=(rows, h * w))
 
 
-def cut(grid: BlockGrid, blocks: list[int], rows: csr_matrix) -> dict[int, csr_matrix]:
+def cut(
+    grid: BlockGrid, blocks: list[int], rows: scipy.sparse.csr_matrix
+) -> dict[int, scipy.sparse.csr_matrix]:
     """The columns of some blocks in some rows of A, [rows, pixels of the block], by block.
 
     The order of the entries of a row stays.
@@ -106,5 +113,7 @@ def cut(grid: BlockGrid, blocks: list[int], rows: csr_matrix) -> dict[int, csr_m
         mine = np.flatnonzero(block == i)
         places = ((y[mine] - top) * w + (x[mine] - left)).astype(np.int32)
         ends = np.searchsorted(mine, rows.indptr)
-        parts[i] = csr_matrix((rows.data[mine], places, ends), shape=(rows.shape[0], h * w))
+        parts[i] = scipy.sparse.csr_matrix(
+            (rows.data[mine], places, ends), shape=(rows.shape[0], h * w)
+        )
     return parts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 ACCURACY = 1e-2
 """Residual of an eigenvector, relative to its eigenvalue, which is then known far better."""
@@ -29,6 +29,8 @@ def largest_eigenvalue(
     image = apply(start)
     if n == 1 or not image.any():
         return SAFETY * float(image[0] / start[0])
-    operator = LinearOperator((n, n), matvec=apply, dtype=np.float32)
-    found = eigsh(operator, k=1, which="LA", v0=start, tol=ACCURACY, return_eigenvectors=False)
+    operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=apply, dtype=np.float32)
+    found = scipy.sparse.linalg.eigsh(
+        operator, k=1, which="LA", v0=start, tol=ACCURACY, return_eigenvectors=False
+    )
     return SAFETY * float(found[0])

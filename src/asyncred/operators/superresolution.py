@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.ndimage
+import scipy
 
 from asyncred.grid import BlockGrid
 from asyncred.operators.convolution import Array, Blurred, blur, measured_region

@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 from numpy.typing import DTypeLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
-from scipy.special import erf, expit
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -69,28 +68,29 @@ class Graph:
         return name
 
 
-_NODES: dict[Any, str] = {
-    np.absolute: "Abs",
-    np.add: "Add",
-    np.bitwise_and: "And",
-    np.bitwise_or: "Or",
-    np.divide: "Div",
-    np.equal: "Equal",
-    np.exp: "Exp",
-    np.greater: "Greater",
-    np.greater_equal: "GreaterOrEqual",
-    np.invert: "Not",
-    np.less: "Less",
-    np.less_equal: "LessOrEqual",
-    np.minimum: "Min",
-    np.multiply: "Mul",
-    np.negative: "Neg",
-    np.power: "Pow",
-    np.sign: "Sign",
-    np.subtract: "Sub",
-    erf: "Erf",
-    expit: "Sigmoid",
+_NODES: dict[str, str] = {
+    "absolute": "Abs",
+    "add": "Add",
+    "bitwise_and": "And",
+    "bitwise_or": "Or",
+    "divide": "Div",
+    "equal": "Equal",
+    "exp": "Exp",
+    "greater": "Greater",
+    "greater_equal": "GreaterOrEqual",
+    "invert": "Not",
+    "less": "Less",
+    "less_equal": "LessOrEqual",
+    "minimum": "Min",
+    "multiply": "Mul",
+    "negative": "Neg",
+    "power": "Pow",
+    "sign": "Sign",
+    "subtract": "Sub",
+    "erf": "Erf",
+    "expit": "Sigmoid",
 }
+"""By the names of numpy's and scipy's ufuncs."""
 _COMPARING = frozenset(["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"])
 _LOGICAL = frozenset(["And", "Not", "Or"])
 
@@ -124,11 +124,11 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         return Traced(self._graph, name, self.shape, dtype)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        if ufunc not in _NODES or method != "__call__" or options:
+        if ufunc.__name__ not in _NODES or method != "__call__" or options:
             return NotImplemented
         if ufunc is np.power and np.array_equal(inputs[1], 2):
             ufunc, inputs = np.multiply, (inputs[0], inputs[0])
-        return self._written(_NODES[ufunc], inputs)
+        return self._written(_NODES[ufunc.__name__], inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if function is not np.where or options:

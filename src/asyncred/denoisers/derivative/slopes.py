@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import erf, expit
 
 from asyncred.denoisers.derivative.graph import Traced
 from asyncred.denoisers.derivative.node import Node
@@ -84,7 +84,7 @@ def _gelu(node: Node, k: int) -> Any:
     if node.get("approximate", b"none") != b"none":
         raise node.error("is approximate")
     x = node.value(0)
-    return (1 + erf(x / 2**0.5)) / 2 + x * np.exp(-(x**2) / 2) / (2 * np.pi) ** 0.5
+    return (1 + scipy.special.erf(x / 2**0.5)) / 2 + x * np.exp(-(x**2) / 2) / (2 * np.pi) ** 0.5
 
 
 def _hard_swish(node: Node, k: int) -> Any:
@@ -150,7 +150,7 @@ SLOPES: dict[str, Callable[[Node, int], Any]] = {
     "Gelu": _gelu,
     "Erf": lambda n, k: 2 / np.pi**0.5 * np.exp(-(n.value(0) ** 2)),
     "Tanh": lambda n, k: 1 - n.y**2,
-    "Softplus": lambda n, k: expit(n.value(0)),
+    "Softplus": lambda n, k: scipy.special.expit(n.value(0)),
     "Softsign": lambda n, k: (1 - np.abs(n.y)) ** 2,
     "Abs": lambda n, k: np.sign(n.value(0)),
     "Sqrt": lambda n, k: 1 / (2 * n.y),

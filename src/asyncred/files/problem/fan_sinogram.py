@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from asyncred.files.problem.moments import CERTAIN, CUT, FEWEST, ODD, end_bins, ends, moments_of
 from asyncred.files.problem.plausible import Shades, said
@@ -134,7 +134,7 @@ def _of_lost(found: FanSinogram) -> str | None:
     if moments is None or len(found.scan.y) < 2 * NEAR:
         return None
     order = np.argsort(np.mod(found.scan.angles, 2 * np.pi))
-    around = median_filter(moments.mass[order], NEAR, mode="wrap")
+    around = scipy.ndimage.median_filter(moments.mass[order], NEAR, mode="wrap")
     shares = np.empty_like(around)
     shares[order] = moments.mass[order] / around
     odd = np.flatnonzero((np.abs(shares - 1) > ODD) & ~moments.lopsided)

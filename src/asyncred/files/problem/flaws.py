@@ -7,8 +7,8 @@ no measurement and are bridged; zingers are counted and left as they are.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import rank_filter
 
 Array = NDArray[np.float32]
 Columns = NDArray[np.bool_]
@@ -54,7 +54,7 @@ def zingers(transmissions: Array) -> int:
     views before and after, is none, and two zingers side by side are two. Counts scatter with the
     square root of their mean; the scale is the median of all deviations.
     """
-    around = rank_filter(transmissions, -3, size=3, mode="mirror")
+    around = scipy.ndimage.rank_filter(transmissions, -3, size=3, mode="mirror")
     above = transmissions - around
     scatter = np.sqrt(np.maximum(around, FAINT))
     deviation = np.abs(above / scatter - np.median(above / scatter))

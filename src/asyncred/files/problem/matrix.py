@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 import h5py
 
@@ -142,7 +142,7 @@ class MatrixData(CoupledData):
         finite(self.path, f"/measurements/y: rows {first} to {end - 1}", y)
         return y
 
-    def _runs(self) -> Iterator[csr_matrix]:
+    def _runs(self) -> Iterator[scipy.sparse.csr_matrix]:
         """All rows of A in their order, some at a time. Raises ValueError."""
         with open_hdf5(self.path) as file:
             operator, first = file["operator"], 0
@@ -154,7 +154,9 @@ class MatrixData(CoupledData):
                 yield self._rows(operator, first, ends)
                 first += ends.size - 1
 
-    def _rows(self, operator: h5py.Group, first: int, ends: NDArray[np.int64]) -> csr_matrix:
+    def _rows(
+        self, operator: h5py.Group, first: int, ends: NDArray[np.int64]
+    ) -> scipy.sparse.csr_matrix:
         """The rows from ``first`` on whose entries end at ``ends[1:]``."""
         part, pixels = slice(int(ends[0]), int(ends[-1])), math.prod(self.grid.shape)
         words = f"rows {first} to {first + ends.size - 2}"
@@ -166,7 +168,9 @@ class MatrixData(CoupledData):
                 f"{self.path}: /operator/indices: {words} hold {outside} outside of the "
                 f"{pixels} pixels, expected 0 to {pixels - 1}"
             )
-        return csr_matrix((values, indices, ends - ends[0]), shape=(ends.size - 1, pixels))
+        return scipy.sparse.csr_matrix(
+            (values, indices, ends - ends[0]), shape=(ends.size - 1, pixels)
+        )
 
     def _check_ends(self, first: int, ends: NDArray[np.int64]) -> None:
         """Raise ValueError unless a run of indptr rises and stays among the entries."""
@@ -185,7 +189,7 @@ def write_matrix(
     y: NDArray[np.float32],
     *,
     block: tuple[int, int],
-    matrix: csr_matrix,
+    matrix: scipy.sparse.csr_matrix,
 ) -> None:
     """Write a problem: ``matrix`` [rows, H W], y float32 [rows]."""
     with written_whole(path) as temporary, h5py.File(temporary, "w") as file:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import NDArray
 
 from asyncred.files.problem.calibration import SMALLEST, central

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from asyncred.files.problem.calibration import Offset
 
@@ -195,7 +195,7 @@ def _offset(energies: Sequence[NDArray[np.float64]]) -> Offset:
     total = sum(energy / energy.sum() for energy in energies if energy.any())
     if isinstance(total, int):
         return (0, 0)
-    bright = uniform_filter(total, BOX, mode="wrap")
+    bright = scipy.ndimage.uniform_filter(total, BOX, mode="wrap")
     place = np.unravel_index(int(np.argmax(bright)), bright.shape)
     middle = tuple(n // 2 for n in bright.shape)
     near = tuple(slice(max(0, m - AWAY + 1), m + AWAY) for m in middle)
