@@ -87,6 +87,14 @@ class DataConfig:
         default=None,
         shown="the file's, or from the outer k-space of raw data",
     )
+    weights: str | None = parameter(
+        checks.Choice("counts", "file", "none"),
+        "weights of the measurements in the data term: by the counts of tomography, those of "
+        "the file, or none",
+        section="data",
+        default=None,
+        shown="the file's, if it has any",
+    )
     strict: bool = parameter(
         checks.flag,
         "refuse a problem about which there are doubts, the lines that begin with !!",
