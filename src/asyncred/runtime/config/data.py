@@ -45,9 +45,9 @@ class DataConfig:
         default=None,
         shown="the file's, or from the start",
     )
-    bounds: str | tuple[float, float] = parameter(
+    bounds: str | tuple[float | None, float | None] = parameter(
         checks.bounds,
-        "values that the image is kept between",
+        "values that the image is kept between; either side may be left out",
         section="data",
         metavar="auto|none|LOW:HIGH",
         default="auto",
