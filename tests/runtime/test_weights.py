@@ -3,13 +3,12 @@
 min over low <= x <= high of  c/2 ||A x - y||_W^2 + tau/2 <x, x - S x>,   D = S linear, symmetric
 """
 
-import json
-
 import numpy as np
 import pytest
 
-import asyncred
 import h5py
+
+import asyncred
 from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.files.problem import Asked, read_problem
@@ -19,6 +18,7 @@ from asyncred.operators import LocalResidual
 from asyncred.operators.convolution import blur
 from asyncred.operators.spectrum import SAFETY
 from commands import ASYNCRED, reconstruct, several, simulate
+from forward import Dense
 from launch import mpirun
 from networks import smoothing
 from scans import object_slices, scan, write_data_exchange
@@ -119,9 +119,9 @@ def test_every_update_ends_where_the_serial_solver_does(problem, D, tmp_path):
     for ranks in (1, 2):
         outputs = {(*case, ranks): tmp_path / f"{ranks}-{k}.h5" for k, case in enumerate(cases)}
         common = ("--denoiser", D, "--tau", TAU, "--start", "zero", "--tol", "1e-7")
+        common = (*common, "--epochs", "2500", "--threads", "1")
         commands = [
-            ["run", problem, "-o", output, "--update", update, "--bounds", bounds]
-            + [*common, "--epochs", "2500", "--threads", "1"]
+            ["run", problem, "-o", output, "--update", update, "--bounds", bounds, *common]
             for (update, bounds, _), output in outputs.items()
         ]
         done = several(ranks, *commands)
@@ -131,3 +131,139 @@ def test_every_update_ends_where_the_serial_solver_does(problem, D, tmp_path):
             error = np.linalg.norm(found.image - star[bounds]) / np.linalg.norm(star[bounds])
             assert error < 2e-3, (ranks, update, bounds, error)
             assert found.provenance["parameters"]["weights"] == "file"
+
+
+FLAGS = ("--denoiser", "tv", "--sigma", "5", "--threads", "1")
+
+
+def weighing(path, w, **more):
+    """Puts weights, and other datasets of /measurements, into a problem."""
+    with h5py.File(path, "r+") as file:
+        for name, values in {"weights": w, **more}.items():
+            if name in file["measurements"]:
+                del file["measurements"][name]
+            file["measurements"][name] = values
+
+
+def ct(path, seed=0):
+    flags = ("--size", "48", "--block", "24", "--views", "40", "--photons", "300")
+    return simulate("ct", path, *flags, "--seed", str(seed))
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("kind", ["ct", "inpaint"])
+def test_images_of_a_stack_have_their_own(kind, tmp_path):
+    """Each as it is alone; the second after the first, on the same ranks."""
+    path = tmp_path / "p.h5"
+    if kind == "ct":
+        ct(path)
+    else:
+        simulate(kind, path, "--size", "48", "--block", "24", "--noise", "40")
+    with h5py.File(path, "r+") as file:
+        y, shape = file["measurements/y"][()], file["measurements/y"].shape
+        del file["truth"]
+    w = np.random.default_rng(3).exponential(1, (2, *shape))
+    w[1, :, ::4] = 0
+    flags = (*FLAGS, "--tau", "0.2", "--method", "sync", "--epochs", "30")
+    alone = []
+    for image in (0, 1):
+        weighing(path, w[image])
+        alone.append(reconstruct(path, 2, *flags).image)
+    weighing(path, w, y=np.stack([y, y]))
+    reconstruct(path, 2, *flags, "--ranks-per-image", "2")
+    for image in (0, 1):
+        found = read_result(path.with_name("result.h5"), image).image
+        np.testing.assert_allclose(found, alone[image], atol=2e-5)
+    assert np.abs(alone[1] - alone[0]).max() > 0.02
+
+
+@pytest.mark.ranks
+def test_the_scale_of_weights_has_no_say(tmp_path):
+    path = ct(tmp_path / "p.h5")
+    w = np.random.default_rng(4).exponential(1, (40, 1))
+    found = []
+    for scale in (1, 1e5):
+        weighing(path, scale * w)
+        found.append(reconstruct(path, 2, *FLAGS, "--method", "sync", "--epochs", "30"))
+    np.testing.assert_allclose(found[0].image, found[1].image, atol=1e-5)
+    taus = [one.provenance["parameters"]["tau"] for one in found]
+    assert taus[0] == pytest.approx(taus[1], rel=1e-2)
+
+
+@pytest.mark.ranks
+def test_points_of_weight_zero_are_as_never_sampled(tmp_path):
+    """MRI, of points that no mask has, and with weights by sample."""
+    path = tmp_path / "p.h5"
+    simulate("mri", path, "--size", "48", "--block", "24", "--coils", "3", "--acceleration", "2")
+    flags = (*FLAGS, "--tau", "0.2", "--method", "sync", "--epochs", "30")
+    with h5py.File(path, "r+") as file:
+        mask = file["operator/mask"][()]
+        seen = np.random.default_rng(5).random(mask.shape) < 0.7
+        seen[20:28, 20:28] = True
+        file["operator/mask"][...] = mask & seen
+    expected = reconstruct(path, 2, *flags)
+    with h5py.File(path, "r+") as file:
+        file["operator/mask"][...] = mask
+    weighing(path, 2.0 * seen)
+    found = reconstruct(path, 2, *flags)
+    np.testing.assert_allclose(found.start, expected.start, atol=1e-5)
+    np.testing.assert_allclose(found.image, expected.image, atol=2e-5)
+    weighing(path, np.random.default_rng(6).exponential(1, (3, *mask.shape)))
+    one, two = (reconstruct(path, n, *flags, "--epochs", "200") for n in (1, 2))
+    assert snr(one.image, two.image) > 45 and np.abs(one.image - found.image).max() > 1e-3
+
+
+@pytest.mark.ranks
+def test_factors_are_those_of_the_weighted_A(tmp_path):
+    """They end where inner steps do, and those of other weights are refused."""
+    path = simulate("cs", tmp_path / "p.h5", "--size", "32", "--block", "16", "--noise-snr", "10")
+    with h5py.File(path) as file:
+        w = np.random.default_rng(8).exponential(1, file["measurements/y"].shape)
+    weighing(path, w)
+    flags = (*FLAGS, "--update", "proximal", "--epochs", "200")
+    factors = ("--factors", str(tmp_path / "f.h5"))
+    found = [reconstruct(path, 2, *flags, *more).image for more in ((), factors)]
+    assert snr(found[0], found[1]) > 50
+    weighing(path, w[:, ::-1])
+    command = ("run", path, "-o", tmp_path / "r.h5", *flags, *factors)
+    done = mpirun(2, *ASYNCRED, *command, timeout=60)
+    assert done.returncode == 2 and "f.h5" in done.stderr
+
+
+@pytest.mark.ranks
+def test_counts_of_a_scan(tmp_path):
+    """A dense object in a weak beam: better by far with the counts as weights."""
+    made = scan(gain=400.0, truth=1.5 * object_slices(64, 1), angles=np.arange(90) * 2.0)
+    path = write_data_exchange(tmp_path / "scan.h5", made)
+    flags = (*FLAGS, "--tau", "0.3", "--epochs", "100")
+    found = {w: reconstruct(path, 2, *flags, "--weights", w) for w in ("none", "counts")}
+    used = {w: one.provenance["parameters"]["weights"] for w, one in found.items()}
+    assert used == {"none": "none", "counts": "counts"}
+    better = {w: snr(made.truth[0], one.image) for w, one in found.items()}
+    assert better["counts"] > better["none"] + 1, better
+
+
+def test_weights_of_an_array_and_of_an_own_model():
+    """A plain A of W^(1/2) A is the same as weights of A."""
+    rng = np.random.default_rng(9)
+    root = rng.exponential(1, (7, 23)).astype(np.float32)
+    root /= np.sqrt(np.mean(root**2))
+    plain = asyncred.forward_model(lambda grid, blocks: Dense(grid, seed=1), shape=(24, 24))
+
+    def multiplied(grid, blocks):
+        model = Dense(grid, seed=1)
+        for i, A in enumerate(model.A):
+            for g, first in enumerate(model.footprint(i).first):
+                A[g] *= root[g, first : first + 15, None]
+        return model
+
+    y = rng.standard_normal((7, 23)).astype(np.float32)
+    settings = {"block": 12, "tau": 0.3, "epochs": 60, "sigma": 5.0}
+    weighted = asyncred.solve(y, plain, "tv", weights=root**2, **settings)
+    expected = asyncred.solve(
+        root * y, asyncred.forward_model(multiplied, shape=(24, 24)), "tv", **settings
+    )
+    np.testing.assert_allclose(weighted.image, expected.image, atol=1e-4)
+    assert weighted.parameters["weights"] == "file"
+    with pytest.raises(ValueError, match="--weights counts is for tomography, found own"):
+        asyncred.solve(y, plain, "tv", weights="counts", **settings)

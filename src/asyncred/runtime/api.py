@@ -118,6 +118,7 @@ def solve(
     *,
     tau: float | None = None,
     truth: ArrayLike | None = None,
+    weights: ArrayLike | str | None = None,
     comm: Comm | None = None,
     callback: Callback | None = None,
     **parameters: Any,
@@ -137,6 +138,8 @@ def solve(
         denoiser: D, a shipped one or an ONNX file; by default what suits the kind.
         tau: the weight of D against the data; by default what suits the kind.
         truth: the true image, where it is known: the history then has its SNR.
+        weights: of y in the data term 1/2 ||A x - y||_W^2, numbers >= 0 of the shape of y or one
+            that broadcasts to it, 0 for what was not measured; or ``counts``, of tomography.
         comm: the ranks that share the work, MPI's COMM_WORLD under mpirun by default.
         callback: called with samples of the history, on rank 0; stops the run by a true answer.
         parameters: any other parameter of ``asyncred run``, by the name of its flag with ``_`` for
@@ -146,9 +149,10 @@ def solve(
     """
     ranks, watch, results = world() if comm is None else comm, Quiet(callback), MemoryResults()
     values = {"range": None, **parameters, "denoiser": denoiser, "tau": tau, "output": NAME}
-    shades = values["range"]
+    shades, w = values["range"], None if isinstance(weights, str) else weights
+    values["weights"] = weights if isinstance(weights, str) else None
     with _one_thread():
-        file = on_all(ranks, lambda: operator.file(y, truth=truth, range=shades))
+        file = on_all(ranks, lambda: operator.file(y, truth=truth, range=shades, weights=w))
         given = {key: value for key, value in values.items() if value is not None}
         config = on_all(ranks, lambda: RunConfig.from_values(problem=file, **given))
         plan = on_all(ranks, lambda: make_plan(config, ranks.size, files=None, read=operator.read))
