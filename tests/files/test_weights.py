@@ -159,6 +159,7 @@ def test_counts_of_line_integrals(files):
     y = data.y(range(5))
     np.testing.assert_allclose(data.weights_of(range(5)), np.exp(-np.maximum(y, 0)), rtol=1e-6)
     assert data.weighting == "counts" and not data.one_W
+    assert data.described.endswith("bins, weighted by counts")
 
 
 def test_counts_of_a_detector(tmp_path):

@@ -121,6 +121,12 @@ class Data:
         return "none" if self.weights is None else "file"
 
     @property
+    def described(self) -> str:
+        """``words``, and which weights it has."""
+        weighted = {"none": "", "file": ", weighted", "counts": ", weighted by counts"}
+        return self.words + weighted[self.weighting]
+
+    @property
     def one_W(self) -> bool:
         """Whether all images of a stack have the same weights."""
         return self.weights is None or not self.weights.each
