@@ -148,15 +148,20 @@ def solve(
     Raises InputError, the same on every rank, where the input is at fault.
     """
     ranks, watch, results = world() if comm is None else comm, Quiet(callback), MemoryResults()
-    values = {"range": None, **parameters, "denoiser": denoiser, "tau": tau, "output": NAME}
-    shades, w = values["range"], None if isinstance(weights, str) else weights
-    values["weights"] = weights if isinstance(weights, str) else None
+    source, w = (weights, None) if isinstance(weights, str) else (None, weights)
+    values = {**parameters, "denoiser": denoiser, "tau": tau, "weights": source, "output": NAME}
+    shades = parameters.get("range")
     with _one_thread():
         file = on_all(ranks, lambda: operator.file(y, truth=truth, range=shades, weights=w))
         given = {key: value for key, value in values.items() if value is not None}
         config = on_all(ranks, lambda: RunConfig.from_values(problem=file, **given))
         plan = on_all(ranks, lambda: make_plan(config, ranks.size, files=None, read=operator.read))
         carry_out(config, plan, ranks, results, watch)
+    return _gathered(ranks, results, watch)
+
+
+def _gathered(ranks: Comm, results: MemoryResults, watch: Quiet) -> Solution:
+    """What all ranks found, on each of them. Collective."""
     assert watch.setup is not None
     rows = {row: one for part in ranks.allgather(results.rows) for row, one in part.items()}
     found = [rows[row] for row in sorted(rows)]
