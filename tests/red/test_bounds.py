@@ -58,25 +58,35 @@ def run(G, algorithm, gamma, updates):
     return x.array, seen
 
 
+@pytest.mark.parametrize("bounds", [(LOW, HIGH), (LOW, np.inf), (-np.inf, HIGH)], ids=str)
 @pytest.mark.parametrize(
     ("kind", "algorithm", "gamma"),
     [("gradient", bc_red, 0.15), ("gradient", gm_red, 0.15), ("proximal", bc_red, 1.0)],
 )
-def test_the_end_is_stationary_on_the_box(term, D, kind, algorithm, gamma):
+def test_the_end_is_stationary_on_the_box(term, D, kind, algorithm, gamma, bounds):
     """G is 0 where x is inside, and points outside of the box where x lies on a bound."""
-    plain = RedOperator(GRID, term, D, tau=TAU)
+    plain, (low, high) = RedOperator(GRID, term, D, tau=TAU), bounds
     inner = plain
     if kind == "proximal":
-        bounds = LOW, HIGH
         inner = ProximalRed(GRID, term, D, tau=TAU, mu=TAU, steps=3, bounds=bounds)
     longest = 1.0 if kind == "proximal" else 1 / TAU
-    G = BoundedRed(inner, low=LOW, high=HIGH, longest=longest)
+    G = BoundedRed(inner, low=low, high=high, longest=longest)
     updates = 400 if algorithm is gm_red else 400 * B
     x, seen = run(G, algorithm, gamma, updates)
-    assert all(block.min() >= LOW - 1e-6 and block.max() <= HIGH + 1e-6 for block in seen)
-    moves = x - clipped(x - plain.full(x), LOW, HIGH)
+    assert all(block.min() >= low - 1e-6 and block.max() <= high + 1e-6 for block in seen)
+    moves = x - clipped(x - plain.full(x), low, high)
     assert np.abs(moves).max() < 1e-4
-    assert 20 < count_at(x, LOW, HIGH) < x.size - 20
+    assert 20 < count_at(x, low, high) < x.size - 20
+
+
+def test_zero_as_the_only_bound(term, D):
+    """What counts as on it follows from x, for 0 has no size."""
+    plain = RedOperator(GRID, term, D, tau=TAU)
+    bounds = 0.0, np.inf
+    inner = ProximalRed(GRID, term, D, tau=TAU, mu=TAU, steps=3, bounds=bounds)
+    x, _ = run(BoundedRed(inner, low=0.0, high=np.inf, longest=1.0), bc_red, 0.9, 400 * B)
+    moves = x - clipped(x - plain.full(x), 0.0, np.inf)
+    assert x.min() >= 0 and np.abs(moves).max() < 1e-4 and count_at(x, 0.0, np.inf) > 20
 
 
 def test_nothing_changes_inside(term, D):
@@ -94,3 +104,4 @@ def test_of_complex_values_the_magnitude_is_bounded():
     np.testing.assert_array_equal(found[inside], x[inside])
     np.testing.assert_allclose(np.angle(found), np.angle(x), atol=1e-6)
     assert count_at(found, 0.0, 1.0) == np.sum(~inside)
+    np.testing.assert_array_equal(clipped(x, 0.0, np.inf), x)

@@ -104,6 +104,8 @@ BAD = {
     "start": ["", 0],
     "images": ["-1", "3:3", "1:2:3", "all", 2.7, True],
     "range": ["1:0", "3", "0:inf", "-inf:inf"],
+    "bounds": ["1:0", "3", ":", "0:inf", "nan:", "a:", "0:1:2", 5, [1], [None, None], "off"],
+    "weights": ["photons", "", True, 1],
     "block": ["0"],
     "center": ["left"],
     "slow": ["1", "1:0.5", "-1:2", "1:inf", "1:nan", "a:b", 3, [1], ["1:2", "x"], True],
@@ -166,6 +168,21 @@ def test_no_files():
 )
 def test_budget(values, updates):
     assert load_config({**FILES, **values}, None).stopping.budget(9) == updates
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ("0:1", (0, 1)),
+        ("0:", (0, None)),
+        (":2", (None, 2)),
+        ([None, 2], (None, 2)),
+        ((0, 1), (0, 1)),
+    ],
+)
+def test_bounds(told, found):
+    config = load_config({**FILES, "bounds": told}, None)
+    assert config.data.bounds == found and config.as_json()["bounds"] == found
 
 
 def test_as_json_is_plain():

@@ -86,6 +86,12 @@ def test_bounds_that_were_set(problem, D, tmp_path):
     assert found.provenance["verdict"] == "converged" and "bounds of x" not in said
 
 
+def test_an_open_bound(problem, D, tmp_path):
+    found, _ = solved(2, problem, D, tmp_path / "r.h5", "--bounds", ":0.6")
+    assert found.image.max() == pytest.approx(0.6, abs=1e-6) and found.image.min() < 0.2
+    assert found.provenance["parameters"]["bounds"] == [None, 0.6]
+
+
 def test_bounds_that_cannot_be_kept():
     kernel = np.ones((3, 3), np.float32) / 9
     problem = asyncred.convolution(kernel, shape=(32, 32))

@@ -53,7 +53,7 @@ def describe(
     lines = [
         f"{path}: ok",
         f"image {grid.shape[0]}x{grid.shape[1]}, {len(grid)} blocks of "
-        f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.data.words}, "
+        f"{grid.block_shape[0]}x{grid.block_shape[1]}, {problem.kind}, {problem.data.described}, "
         f"{len(problem.images)} image(s), "
         f"truth {'known' if problem.has_truth else 'unknown'}",
         *remarks,

@@ -120,6 +120,7 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
         center=options.center,
         size=options.size,
         noise_scan=options.noise_scan,
+        weights=options.weights,
     )
 
     def check() -> str:

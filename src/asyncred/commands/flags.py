@@ -147,6 +147,7 @@ def _add_check(commands: Commands) -> Parser:
         "size",
         "center",
         "noise_scan",
+        "weights",
         "range",
         "strict",
     ):

@@ -25,6 +25,7 @@ from asyncred.operators.matrix import SparseMatrix
 from asyncred.operators.parallel_beam import ParallelBeam
 from asyncred.operators.protocols import Footprint, ForwardModel, Image, Operator, Rows
 from asyncred.operators.superresolution import Superresolution
+from asyncred.operators.weighted import Weighted
 
 __all__ = [
     "BlockRandom",
@@ -47,5 +48,6 @@ __all__ = [
     "Rows",
     "SparseMatrix",
     "Superresolution",
+    "Weighted",
     "factor",
 ]

@@ -99,13 +99,23 @@ class Blurred(LocalModel):
     number i to y on ``measured_region(grid, i, radius, factor)``, float32. ``halo`` is twice the
     radius.
 
+    ``weights`` maps it to w there, float32, where they are not all 1: then the data term is
+    1/2 ||A x - y||_W^2, and what has the weight 0 counts as not measured.
+
     The measurements a minibatch of block i is drawn from are the m of that region, in row-major
     order: all that the block's gradient depends on. Regions of neighbours overlap, so a measurement
     may be drawn for several blocks; for each of them w measurements of weight m/w have the block's
     gradient as their mean. Raises ValueError.
     """
 
-    def __init__(self, grid: BlockGrid, kernel: Array, factor: int, y: Mapping[int, Array]) -> None:
+    def __init__(
+        self,
+        grid: BlockGrid,
+        kernel: Array,
+        factor: int,
+        y: Mapping[int, Array],
+        weights: Mapping[int, Array] | None = None,
+    ) -> None:
         if kernel.ndim != 2 or kernel.dtype != np.float32 or any(k % 2 == 0 for k in kernel.shape):
             raise ValueError(
                 f"kernel is {kernel.dtype} {list(kernel.shape)}, "
@@ -115,6 +125,7 @@ class Blurred(LocalModel):
         self.halo = 2 * self.radius
         self._grid, self._kernel, self._factor = grid, kernel, factor
         self._y = self._checked(y)
+        self._weights = None if weights is None else self._checked(weights)
         self._blurs: dict[tuple[int, int], Blur] = {}
         self._misfits: dict[int, float] = {}
         self._norm_squared = largest_gain(kernel, factor)
@@ -126,7 +137,7 @@ class Blurred(LocalModel):
         return other
 
     def gradient(self, i: int, x_tilde: Image, rows: Rows | None) -> Image:
-        """U_i^T A^T (A x - y), or (m/w) U_i^T A_S^T (A_S x - y_S) for a subset S of w pixels.
+        """U_i^T A^T W (A x - y), or (m/w) U_i^T A_S^T W (A_S x - y_S) for a subset S of w pixels.
 
         ``x_tilde`` is x on ``grid.window(i, halo)``, float32. The result is float32 [h, w].
         """
@@ -135,31 +146,33 @@ class Blurred(LocalModel):
         seen = self._grid.window(i, self.halo)
         Ax = self._blur(seen.shape).forward(x_tilde)[within(measured.region, seen.region)]
         misfit = Ax[lattice] - self._y[i]
+        weighted = misfit if self._weights is None else self._weights[i] * misfit
         r = np.zeros(measured.shape, np.float32)
-        r[lattice] = misfit if rows is None else _subset(misfit, rows)
-        if rows is None:  # of measurements, those that lie in the block itself count as its own
-            self._misfits[i] = _square(r[measured.inner])
+        r[lattice] = weighted if rows is None else _subset(weighted, rows)
+        if rows is None:
+            self._misfits[i] = self._own_product(i, misfit, r[measured.inner])
         return self._blur(measured.shape).adjoint(r)[measured.inner]
 
     def misfit(self, i: int) -> float:
-        """||A x - y||^2 over the measurements in block i, as of its last gradient."""
+        """||A x - y||_W^2 over the measurements in block i, as of its last gradient."""
         return self._misfits.get(i, math.nan)
 
     def energy(self, i: int) -> float:
-        """||y||^2 over them."""
-        measured = self._data_window(i)
+        """||y||_W^2 over them."""
+        measured, y_i = self._data_window(i), self._y[i]
         y = np.zeros(measured.shape, np.float32)
-        y[self._lattice(measured.region)] = self._y[i]
-        return _square(y[measured.inner])
+        weighted = y_i if self._weights is None else self._weights[i] * y_i
+        y[self._lattice(measured.region)] = weighted
+        return self._own_product(i, y_i, y[measured.inner])
 
     def normal(self, i: int, v: Image) -> Image:
-        """U_i^T A^T A U_i v, float32 [h, w]."""
+        """U_i^T A^T W A U_i v, float32 [h, w]."""
         measured = self._data_window(i)
         x = np.zeros(measured.shape, np.float32)
         x[measured.inner] = v
         blur, lattice = self._blur(measured.shape), self._lattice(measured.region)
         Ax, r = blur.forward(x), np.zeros(measured.shape, np.float32)
-        r[lattice] = Ax[lattice]
+        r[lattice] = Ax[lattice] if self._weights is None else self._weights[i] * Ax[lattice]
         return blur.adjoint(r)[measured.inner]
 
     def measurements(self, i: int) -> int:
@@ -167,13 +180,43 @@ class Blurred(LocalModel):
         return self._y[i].size
 
     def adjoint(self, i: int) -> Image:
-        """U_i^T A^T y, float32 [h, w]: minus the gradient at zero."""
+        """U_i^T A^T W y, float32 [h, w]: minus the gradient at zero."""
         return -self.gradient(i, np.zeros(self._grid.window(i, self.halo).shape, np.float32), None)
 
     def lipschitz(self, i: int, minibatch: int | None) -> float:
-        """A bound of ||A||^2, times m/w for a minibatch of w."""
+        """A bound of ||A||^2 times the largest weight, times m/w for a minibatch of w."""
         m = self.measurements(i)
-        return self._norm_squared * (1.0 if minibatch is None else max(1.0, m / minibatch))
+        share = 1.0 if minibatch is None else max(1.0, m / minibatch)
+        largest = 1.0 if self._weights is None else float(self._weights[i].max())
+        return self._norm_squared * share * largest
+
+    def _known(self, i: int) -> Array:
+        """y as far as block i has it, what has the weight 0 filled from the nearest that has more.
+
+        0 where nothing has.
+        """
+        y = self._y[i]
+        if self._weights is None or not (hidden := self._weights[i] <= 0).any():
+            return y
+        if hidden.all():
+            return np.zeros_like(y)
+        nearest = scipy.ndimage.distance_transform_edt(
+            hidden, return_distances=False, return_indices=True
+        )
+        filled: Array = y[tuple(nearest)]
+        return filled
+
+    def _own_product(self, i: int, r: Array, weighted: Array) -> float:
+        """<r, W r> over the measurements that lie in block i, which count as its own.
+
+        ``r`` on the lattice of the window, ``weighted`` W r on the pixels of the block, 0 between.
+        """
+        if self._weights is None:
+            return _square(weighted)
+        measured = self._data_window(i)
+        plain = np.zeros(measured.shape, np.float32)
+        plain[self._lattice(measured.region)] = r
+        return float(np.vdot(plain[measured.inner].ravel(), weighted.ravel()))
 
     def _checked(self, y: Mapping[int, Array]) -> Mapping[int, Array]:
         for i, y_i in y.items():
@@ -199,12 +242,18 @@ class Blurred(LocalModel):
 class Convolution(Blurred):
     """The data term of the blocks of one rank; arguments and minibatches as for ``Blurred``."""
 
-    def __init__(self, grid: BlockGrid, kernel: Array, y: Mapping[int, Array]) -> None:
-        super().__init__(grid, kernel, 1, y)
+    def __init__(
+        self,
+        grid: BlockGrid,
+        kernel: Array,
+        y: Mapping[int, Array],
+        weights: Mapping[int, Array] | None = None,
+    ) -> None:
+        super().__init__(grid, kernel, 1, y, weights)
 
     def measured(self, i: int) -> Image:
-        """Block i of y as it is, float32 [h, w]."""
-        return self._y[i][self._data_window(i).inner]
+        """Block i of y as it is, what was not measured filled from near by, float32 [h, w]."""
+        return self._known(i)[self._data_window(i).inner]
 
 
 def largest_gain(kernel: Array, factor: int) -> float:

@@ -1,6 +1,7 @@
 """Inpainting: A keeps the pixels that were measured, y = M x + noise.
 
 A^T A is the mask M itself: block i of the gradient is M_i (x_i - y_i) and looks at no other block.
+Measurements with weights, 1/2 ||M x - y||_W^2, have W M in the place of M there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Mask(LocalModel):
 
     ``mask`` and ``y`` map a block's number to M_i, bool [h, w], and to y_i, float32 [h, w], of
     which only the measured pixels are looked at. The measurements a minibatch is drawn from are
-    these pixels, in row-major order. Raises ValueError.
+    these pixels, in row-major order. ``weights`` maps it to w on the block, float32 [h, w], where
+    they are not all 1. Raises ValueError.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Mask(LocalModel):
         grid: BlockGrid,
         mask: Mapping[int, NDArray[np.bool_]],
         y: Mapping[int, Image],
+        weights: Mapping[int, Image] | None = None,
     ) -> None:
         if mask.keys() != y.keys():
             raise ValueError(f"masks of blocks {sorted(mask)}, y of {sorted(y)}")
@@ -50,36 +53,39 @@ class Mask(LocalModel):
         self._y = {i: y[i][M_i] for i, M_i in mask.items()}
         self._shapes = {i: M_i.shape for i, M_i in mask.items()}
         self._misfits: dict[int, float] = {}
+        self._weights = weights
+        self._w = None if weights is None else {i: weights[i][M_i] for i, M_i in mask.items()}
 
     def of(self, y: Mapping[int, Image]) -> Mask:
         """The same A with other measurements."""
-        return Mask(self._grid, self._mask, y)
+        return Mask(self._grid, self._mask, y, self._weights)
 
     def gradient(self, i: int, x_i: Image, rows: Rows | None) -> Image:
-        """M_i (x_i - y_i), or (m/w) M_S (x_i - y_i) for a subset S of w measured pixels."""
+        """W M_i (x_i - y_i), or (m/w) W M_S (x_i - y_i) for a subset S of w measured pixels."""
         pixels, y, weight = self._pixels[i], self._y[i], np.float32(1)
         if rows is not None:
             weight = np.float32(y.size / rows.size)
             pixels, y = pixels[rows], y[rows]
         out = np.zeros(self._shapes[i], np.float32)
         r = x_i.reshape(-1)[pixels] - y
+        weighted = self._weighted(i, r, rows)
         if rows is None:
-            self._misfits[i] = float(np.vdot(r, r))
-        out.reshape(-1)[pixels] = weight * r
+            self._misfits[i] = float(np.vdot(r, weighted))
+        out.reshape(-1)[pixels] = weight * weighted
         return out
 
     def misfit(self, i: int) -> float:
-        """||M_i x_i - y_i||^2 as of the last gradient of block i."""
+        """||M_i x_i - y_i||_W^2 as of the last gradient of block i."""
         return self._misfits.get(i, math.nan)
 
     def energy(self, i: int) -> float:
-        """||y_i||^2."""
-        return float(np.vdot(self._y[i], self._y[i]))
+        """||y_i||_W^2."""
+        return float(np.vdot(self._y[i], self._weighted(i, self._y[i], None)))
 
     def normal(self, i: int, v: Image) -> Image:
-        """M_i v."""
-        out = np.zeros_like(v)
-        out.reshape(-1)[self._pixels[i]] = v.reshape(-1)[self._pixels[i]]
+        """W M_i v."""
+        out, pixels = np.zeros_like(v), self._pixels[i]
+        out.reshape(-1)[pixels] = self._weighted(i, v.reshape(-1)[pixels], None)
         return out
 
     def measurements(self, i: int) -> int:
@@ -87,7 +93,7 @@ class Mask(LocalModel):
         return self._y[i].size
 
     def adjoint(self, i: int) -> Image:
-        """M_i y_i, float32 [h, w]."""
+        """W M_i y_i, float32 [h, w]."""
         return -self.gradient(i, np.zeros(self._shapes[i], np.float32), None)
 
     def interpolated(self, i: int) -> Image:
@@ -96,6 +102,8 @@ class Mask(LocalModel):
         0 where the block has none.
         """
         x_i = self.adjoint(i)
+        if self._w is not None:
+            x_i.reshape(-1)[self._pixels[i]] = self._y[i]
         if not self._y[i].size:
             return x_i
         nearest = scipy.ndimage.distance_transform_edt(
@@ -105,6 +113,14 @@ class Mask(LocalModel):
         return filled
 
     def lipschitz(self, i: int, minibatch: int | None) -> float:
-        """1, or m/w for a minibatch of w; 0 where nothing is measured."""
+        """The largest weight, 1 as a rule, times m/w for a minibatch of w; 0 without pixels."""
         m = self._y[i].size
-        return float(m > 0) if minibatch is None else m / max(1, min(minibatch, m))
+        share = float(m > 0) if minibatch is None else m / max(1, min(minibatch, m))
+        return share if self._w is None or m == 0 else share * float(self._w[i].max())
+
+    def _weighted(self, i: int, r: Image, rows: Rows | None) -> Image:
+        """W r for some of the measured pixels (all)."""
+        if self._w is None:
+            return r
+        w = self._w[i]
+        return (w if rows is None else w[rows]) * r

@@ -27,7 +27,14 @@ class Superresolution(Blurred):
     Raises ValueError.
     """
 
-    def __init__(self, grid: BlockGrid, kernel: Array, factor: int, y: Mapping[int, Array]) -> None:
+    def __init__(
+        self,
+        grid: BlockGrid,
+        kernel: Array,
+        factor: int,
+        y: Mapping[int, Array],
+        weights: Mapping[int, Array] | None = None,
+    ) -> None:
         if factor < 1:
             raise ValueError(f"factor is {factor}, expected at least 1")
         if not divides(factor, grid):
@@ -35,7 +42,7 @@ class Superresolution(Blurred):
                 f"blocks are {list(grid.block_shape)}, expected sides that are multiples of "
                 f"the factor {factor}"
             )
-        super().__init__(grid, kernel, factor, y)
+        super().__init__(grid, kernel, factor, y, weights)
 
     def interpolated(self, i: int) -> Image:
         """Block i of the cubic spline through y, y[j] on pixel factor j, float32 [h, w].
@@ -48,7 +55,7 @@ class Superresolution(Blurred):
             for part, measured in zip(self._grid.block(i), region, strict=True)
         )
         places = np.meshgrid(rows, cols, indexing="ij")
-        x_i: Image = scipy.ndimage.map_coordinates(self._y[i], places, order=3, mode="mirror")
+        x_i: Image = scipy.ndimage.map_coordinates(self._known(i), places, order=3, mode="mirror")
         return x_i
 
 

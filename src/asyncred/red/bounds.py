@@ -1,6 +1,7 @@
 """x kept within bounds: an update goes toward the point of the box that its direction aims at.
 
-    C          the box of all images with values from low to high; of complex ones |x| <= high
+    C          the box of all images with values from low to high, either of which may be infinite;
+               of complex ones |x| <= high
     P          the projection onto C
     v_i        the direction of block i, with x_i <- x_i - gamma v_i
     c          a step that gamma does not exceed
@@ -58,16 +59,26 @@ class BoundedRed(RedOperator):
 
 def is_free(x: Image, G: Image, low: float, high: float) -> Image:
     """Which values may move: all but those on a bound that a step along -G would pass; real."""
-    near = _NEAR * max(abs(low), abs(high))
+    near = _near(x, low, high)
     stuck = ((x <= low + near) & (G > 0)) | ((x >= high - near) & (G < 0))
     out: Image = ~stuck
     return out
+
+
+def _near(x: Image, low: float, high: float) -> float:
+    """The distance at which a value counts as on a bound: a share of these, or of x."""
+    scales = [abs(low), abs(high)]
+    if max(scales) == np.inf:
+        scales = [min(scales), float(np.abs(x).max(initial=0))]
+    return _NEAR * max(scales)
 
 
 def clipped(x: Image, low: float, high: float) -> Image:
     """P(x)."""
     if not np.iscomplexobj(x):
         return np.clip(x, np.float32(low), np.float32(high))
+    if high == np.inf:
+        return x
     magnitude = np.abs(x)
     out: Image = np.where(magnitude > high, x * (high / np.maximum(magnitude, high)), x)
     return out.astype(x.dtype)
@@ -76,7 +87,7 @@ def clipped(x: Image, low: float, high: float) -> Image:
 def count_at(x: Image, low: float, high: float) -> int:
     """How many pixels lie on the bounds."""
     size = np.abs(x) if np.iscomplexobj(x) else x
-    near = _NEAR * max(abs(low), abs(high))
+    near = _near(size, low, high)
     at = size >= high - near
     if not np.iscomplexobj(x):
         at |= size <= low + near

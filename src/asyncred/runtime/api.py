@@ -118,6 +118,7 @@ def solve(
     *,
     tau: float | None = None,
     truth: ArrayLike | None = None,
+    weights: ArrayLike | str | None = None,
     comm: Comm | None = None,
     callback: Callback | None = None,
     **parameters: Any,
@@ -137,6 +138,8 @@ def solve(
         denoiser: D, a shipped one or an ONNX file; by default what suits the kind.
         tau: the weight of D against the data; by default what suits the kind.
         truth: the true image, where it is known: the history then has its SNR.
+        weights: of y in the data term 1/2 ||A x - y||_W^2, numbers >= 0 of the shape of y or one
+            that broadcasts to it, 0 for what was not measured; or ``counts``, of tomography.
         comm: the ranks that share the work, MPI's COMM_WORLD under mpirun by default.
         callback: called with samples of the history, on rank 0; stops the run by a true answer.
         parameters: any other parameter of ``asyncred run``, by the name of its flag with ``_`` for
@@ -145,14 +148,20 @@ def solve(
     Raises InputError, the same on every rank, where the input is at fault.
     """
     ranks, watch, results = world() if comm is None else comm, Quiet(callback), MemoryResults()
-    values = {"range": None, **parameters, "denoiser": denoiser, "tau": tau, "output": NAME}
-    shades = values["range"]
+    source, w = (weights, None) if isinstance(weights, str) else (None, weights)
+    values = {**parameters, "denoiser": denoiser, "tau": tau, "weights": source, "output": NAME}
+    shades = parameters.get("range")
     with _one_thread():
-        file = on_all(ranks, lambda: operator.file(y, truth=truth, range=shades))
+        file = on_all(ranks, lambda: operator.file(y, truth=truth, range=shades, weights=w))
         given = {key: value for key, value in values.items() if value is not None}
         config = on_all(ranks, lambda: RunConfig.from_values(problem=file, **given))
         plan = on_all(ranks, lambda: make_plan(config, ranks.size, files=None, read=operator.read))
         carry_out(config, plan, ranks, results, watch)
+    return _gathered(ranks, results, watch)
+
+
+def _gathered(ranks: Comm, results: MemoryResults, watch: Quiet) -> Solution:
+    """What all ranks found, on each of them. Collective."""
     assert watch.setup is not None
     rows = {row: one for part in ranks.allgather(results.rows) for row, one in part.items()}
     found = [rows[row] for row in sorted(rows)]

@@ -16,6 +16,7 @@ from asyncred.operators import CartesianMri, Coupled, ForwardModel, Image
 from asyncred.operators.cartesian_mri import zero_filled
 from asyncred.operators.spectrum import SAFETY, largest_eigenvalue
 from asyncred.runtime.comm import Comm
+from asyncred.runtime.weighting import Weighting
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyResidual
@@ -32,7 +33,8 @@ class Coupling:
     """What the ranks do together about a coupled data term. Every method is collective.
 
     ``shapes`` maps the blocks of this rank to height and width. ``data`` is of one image; ``turn``
-    takes another, whose A is the same.
+    takes another, whose A is the same. With weights A and y are W^(1/2) A and W^(1/2) y in all that
+    follows, but for the starts that invert A: fbp, zero-filled.
     """
 
     def __init__(
@@ -41,9 +43,12 @@ class Coupling:
         model: ForwardModel,
         data: CoupledData,
         shapes: Mapping[int, tuple[int, int]],
+        weighting: Weighting | None = None,
     ) -> None:
         self._comm: Comm = residual.comm
-        self._residual, self._model, self._data, self._shapes = residual, model, data, shapes
+        self._residual, self._data, self._shapes = residual, data, shapes
+        self._plain, self._weighting = model, weighting
+        self._model = model if weighting is None else weighting.model
         self.weight = 1.0  # of the data term, once the norm of A is known
 
     def turn(self, data: CoupledData) -> None:
@@ -72,7 +77,7 @@ class Coupling:
             before, found = found, self._residual_square()
             if found <= before * (1 + CHANGE):
                 break
-            v = self._backproject()
+            v = self._backproject(self._model)
         return SAFETY * found
 
     @property
@@ -92,16 +97,18 @@ class Coupling:
         """As the kind of problem filters the measurements, and backprojects them."""
         self._residual.fill(self._data.filtered)
         read, back = self._residual.read, self._data.backproject
-        return {i: back(self._model, i, read(i, None)) for i in self._shapes}
+        return {i: back(self._plain, i, read(i, None)) for i in self._shapes}
 
     def adjoint(self) -> dict[int, Image]:
         """A^T y as it is."""
-        self._residual.fill(self._data.y)
-        return self._backproject()
+        self._residual.fill(self._y)
+        return self._backproject(self._model)
 
     def zero_filled(self) -> dict[int, Image]:
         """A^T y over the squares of the sensitivities, which are 1 where nobody whitened them."""
-        z, model = self.adjoint(), self._model
+        self._residual.fill(self._data.y)
+        model = self._plain
+        z = self._backproject(model)
         assert isinstance(model, CartesianMri), "the only kind that has this start"
         squares = {i: model.squares(i) for i in z}
         own = max((float(found.max()) for found in squares.values()), default=0.0)
@@ -123,7 +130,7 @@ class Coupling:
 
     def energy(self) -> float:
         """||y||^2."""
-        return float(self._comm.allreduce(_square(self._data.y(self._residual.own))))
+        return float(self._comm.allreduce(_square(self._y(self._residual.own))))
 
     def refresh(self, x: Blocks) -> float:
         """r <- A x - y, computed anew; how far r had drifted from that, relative to ||y||."""
@@ -131,7 +138,7 @@ class Coupling:
         drifted, squares = self._residual.local(), np.zeros(2)
 
         def minus_y(groups: range) -> Array:
-            y = self._data.y(groups)
+            y = self._y(groups)
             squares[1] = _square(y)
             return -y
 
@@ -151,9 +158,14 @@ class Coupling:
             self._residual.add(i, self._model.forward(i, x_i, None))
         self._residual.ready()
 
-    def _backproject(self) -> dict[int, Image]:
+    def _backproject(self, model: ForwardModel) -> dict[int, Image]:
         read = self._residual.read
-        return {i: self._model.adjoint(i, read(i, None), None) for i in self._shapes}
+        return {i: model.adjoint(i, read(i, None), None) for i in self._shapes}
+
+    def _y(self, groups: range) -> Array:
+        """W^(1/2) y of the own groups."""
+        y = self._data.y(groups)
+        return y if self._weighting is None else self._weighting.roots * y
 
     def _block_norm_squared(self, i: int) -> float:
         h, w = self._shapes[i]

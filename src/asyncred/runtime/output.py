@@ -208,6 +208,7 @@ def parameters_used(setup: Setup) -> dict[str, Any]:
         "denoiser": file_or_name(plan.denoiser),
         "sigma": plan.model.level,
         "start": plan.start,
+        "weights": plan.problem.data.weighting,
         "tau": plan.tau,
         "update": "proximal" if plan.proximal else "gradient",
         "mu": plan.proximal.mu if plan.proximal else None,

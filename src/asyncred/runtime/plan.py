@@ -136,6 +136,7 @@ def _of_file(asked: DataConfig, ranks: int, block: int | tuple[int, int] | None)
         center=asked.center,
         size=asked.size,
         noise_scan=asked.noise_scan,
+        weights=asked.weights,
     )
 
 

@@ -116,7 +116,7 @@ def say_start(setup: Setup) -> None:
     method = f"{config.update.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}{shared}"
     print(
         f"{plan.problem.path}: {height}x{width} image, {len(grid)} blocks of {bh}x{bw}, "
-        f"{plan.problem.data.words}{_stack(len(plan.problem.images))}\n"
+        f"{plan.problem.data.described}{_stack(len(plan.problem.images))}\n"
         f"denoiser {model.path.stem}: returns the {model.output}, {level}"
         f"halo {model.field.halo}, {tiles}, on {_places(setup.denoisers.providers)}\n"
         f"{method}, {_count(team.placement.threads, 'thread')} a rank; "

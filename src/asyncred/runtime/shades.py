@@ -87,10 +87,20 @@ def together(parts: Sequence[Values]) -> Values:
     )
 
 
-def bounds_of(asked: str | Pair, shades: Pair, start: Values, *, potential: bool) -> Pair | None:
-    """What x is kept between, if by anything; ``potential``: whether the objective has one."""
+def bounds_of(
+    asked: str | tuple[float | None, float | None],
+    shades: Pair,
+    start: Values,
+    *,
+    potential: bool,
+) -> Pair | None:
+    """What x is kept between, if by anything; ``potential``: whether the objective has one.
+
+    A side without a bound is infinite.
+    """
     if not isinstance(asked, str):
-        return asked
+        low, high = asked
+        return -np.inf if low is None else low, np.inf if high is None else high
     if asked == "none" or not potential:
         return None
     low, high = min(shades[0], start.ends[0]), max(shades[1], start.ends[1])

@@ -28,6 +28,7 @@ from asyncred.runtime.coupling import Coupling
 from asyncred.runtime.factors import open_factors
 from asyncred.runtime.placement import Team
 from asyncred.runtime.plan import Plan, stored_blocks
+from asyncred.runtime.weighting import weigh
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class LocalTerm:
         team: Team,
     ) -> None:
         self._data, self._A, self._plan, self._team = data, A, plan, team
+        self._image = data.stack.index  # whose weights A has
 
     def open(self, stack: ExitStack) -> None:
         """Share with the ranks of the node what A has of the own blocks. Collective."""
@@ -65,7 +67,12 @@ class LocalTerm:
     def turn(self, index: int) -> ImageTerm:
         """The term of an image of the stack. Collective. Raises InputError."""
         comm, data = self._team.comm, self._data.of(index)
-        A = self._A.of(on_all(comm, lambda: data.measured(self._team.placement.reach)))
+        reach, threads = self._team.placement.reach, self._team.placement.threads
+        if data.one_W or index == self._image:
+            A = self._A.of(on_all(comm, lambda: data.measured(reach)))
+        else:
+            self._A = A = on_all(comm, lambda: data.operator(reach, threads=threads))
+            self._image = index
         x0 = on_all(comm, lambda: self._start(A, index))
         energy = sum(A.energy(i) for i in self._team.placement.own)
         return ImageTerm(A, x0, None, {}, float(comm.allreduce(energy)))
@@ -97,7 +104,7 @@ class CoupledTerm:
         """Allocate the residual, to be freed by the stack; find the norms. Collective."""
         comm, far = self._team.comm, self._team.placement.far
         self._residual = windows.residual(stack, comm, self._model, far)
-        self._couple(self._model)
+        self._couple(self._model, self._data)
 
     def turn(self, index: int) -> ImageTerm:
         """The term of an image of the stack, its residual that of the start. Collective.
@@ -105,9 +112,12 @@ class CoupledTerm:
         Raises InputError.
         """
         data, plan = self._data.of(index), self._plan
-        on_all(self._team.comm, lambda: data.y(own_groups(data, self._team.comm)))
-        if not data.one_A and index != self._image:
-            self._couple(on_all(self._team.comm, lambda: _model(data, self._team)))
+        on_all(self._team.comm, lambda: _measured(data, self._team.comm))
+        if index != self._image and not (data.one_A and data.one_W):
+            model = self._model
+            if not data.one_A:
+                model = on_all(self._team.comm, lambda: _model(data, self._team))
+            self._couple(model, data)
             self._image = index
         self._coupling.turn(data)
         phases = on_all(self._team.comm, lambda: data.phases(self._team.placement.own))
@@ -120,10 +130,12 @@ class CoupledTerm:
         self._coupling.refresh(x0)
         return ImageTerm(self._A, x0, self._coupling, phases, self._coupling.energy())
 
-    def _couple(self, model: ForwardModel) -> None:
-        """Take A, whose measurements are as many as those of any other image. Collective."""
-        shapes = {i: region_shape(self._data.grid.block(i)) for i in self._team.placement.own}
-        self._coupling = Coupling(self._residual, model, self._data, shapes)
+    def _couple(self, model: ForwardModel, data: CoupledData) -> None:
+        """Take A and weights, for as many measurements as any other image has. Collective."""
+        placement, residual = self._team.placement, self._residual
+        shapes = {i: region_shape(data.grid.block(i)) for i in placement.own}
+        weighting = weigh(residual, model, data, placement.reach)
+        self._coupling = Coupling(residual, model, data, shapes, weighting)
         self._A = self._coupling.operator()
 
 
@@ -137,7 +149,7 @@ def read_term(plan: Plan, team: Team) -> LocalTerm | CoupledTerm:
         term: LocalTerm | CoupledTerm = _local(data, plan, team)
     else:
         model = on_all(everybody, lambda: _model(data, team))
-        on_all(everybody, lambda: data.y(own_groups(data, team.comm)))
+        on_all(everybody, lambda: _measured(data, team.comm))
         term = CoupledTerm(data, model, plan, team)
     if plan.start not in STARTS:
         problem = plan.problem
@@ -160,6 +172,12 @@ def _local(data: LocalData, plan: Plan, team: Team) -> LocalTerm:
 
 def _model(data: CoupledData, team: Team) -> ForwardModel:
     return data.model(team.placement.reach, threads=team.placement.threads)
+
+
+def _measured(data: CoupledData, comm: Comm) -> None:
+    """Read what is measured of the own groups, for what is wrong with it. Raises ValueError."""
+    data.y(own_groups(data, comm))
+    data.weights_of(own_groups(data, comm))
 
 
 def own_groups(data: CoupledData, comm: Comm) -> range:

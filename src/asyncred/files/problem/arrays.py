@@ -22,7 +22,7 @@ from asyncred.files.memory import MemoryFile
 from asyncred.files.problem.fan_geometry import FanGeometry
 from asyncred.files.problem.head import FORMAT, VERSION, Asked, has_truth, read_grid, read_range
 from asyncred.files.problem.own import own_data
-from asyncred.files.problem.reader import Problem, read_problem
+from asyncred.files.problem.reader import Problem, read_problem, weighed
 from asyncred.files.whole import open_hdf5
 from asyncred.grid import BlockGrid
 from asyncred.operators import ForwardModel
@@ -58,11 +58,13 @@ class ArrayProblem:
         *,
         truth: ArrayLike | None = None,
         range: tuple[float, float] | None = None,
+        weights: ArrayLike | None = None,
     ) -> MemoryFile:
         """A problem file in memory.
 
         ``y`` is what was measured, of the shape that the kind says, or with a leading axis of
-        images; ``truth`` [H, W] or [T, H, W]; ``range`` the image's values for black and white.
+        images; ``truth`` [H, W] or [T, H, W]; ``range`` the image's values for black and white;
+        ``weights`` of y, of its shape or one that broadcasts to it, 0 for what was not measured.
         """
 
         def write(file: h5py.File) -> None:
@@ -80,6 +82,8 @@ class ArrayProblem:
             for name, unit in self.units.items():
                 operator[name].attrs["units"] = unit
             file["measurements/y"] = _single(y)
+            if weights is not None:
+                file["measurements/weights"] = np.asarray(weights)
             if truth is not None:
                 file["truth"] = _single(truth)
 
@@ -91,6 +95,7 @@ class ArrayProblem:
             return read_problem(path, asked)
         with open_hdf5(path) as file:
             data = own_data(path, file, read_grid(path, file, asked), asked, self.make)
+            data = weighed(path, self.kind, data, asked)
             known = has_truth(path, file, data.grid.shape, data.stack.images, data.dtype)
             shades, stated = read_range(path, file), "range" in file["image"].attrs
             return Problem(path, self.kind, data, shades, known, stated)

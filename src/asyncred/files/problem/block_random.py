@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,16 @@ from asyncred.files.problem.fields import finite, integer, node
 from asyncred.files.problem.head import Asked, read_stack, write_head
 from asyncred.files.problem.kinds import LocalData, Prior
 from asyncred.files.problem.plausible import PARTS, Shades, of_sign, of_values, said, spread
+from asyncred.files.problem.weights import Part, Weights
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import BlockRandom, Image
 from asyncred.operators.block_random import draw_matrix, rows_of_block
 from asyncred.operators.kernels import halved
 from asyncred.operators.total_variation import total_variation_start
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 CHECK_VALUES = 8
 
@@ -117,15 +121,40 @@ class BlockRandomData(LocalData):
         )
 
     def y(self, i: int) -> NDArray[np.float32]:
-        """y_i, float32 [m_i]. Raises ValueError where it holds NaN or Inf."""
+        """W^(1/2) y_i, float32 [m_i]. Raises ValueError where y_i holds NaN or Inf."""
         with open_hdf5(self.path) as file:
             where = (i, slice(self.rows(i)))
             y = np.asarray(file["measurements/y"][self.stack.leading + where], np.float32)
+        y = np.asarray(self.known(y[None], self.part(i))[0], np.float32)
         finite(self.path, f"/measurements/y: block {i}", y)
-        return y
+        return y if self.weights is None else np.multiply(y, self.roots(i))
+
+    def part(self, i: int) -> Part:
+        """The row of y that block i has, as far as it uses it."""
+        return slice(i, i + 1), slice(0, self.rows(i))
+
+    def roots(self, i: int) -> NDArray[np.float32]:
+        """w^(1/2), by which the rows of A_i and y_i are multiplied, float32 [m_i]."""
+        return np.asarray(np.sqrt(self.weights_on(self.part(i))[0]), np.float32)
+
+    def weighed(self, weights: Weights) -> Self:
+        """The same with weights. Raises ValueError where images differ in them: they share A."""
+        if weights.each:
+            raise ValueError(
+                f"{self.path}: /measurements/weights has an axis of images, expected the same "
+                f"[{len(self.grid)}, {self.m}] for all, which share A; --weights none leaves them "
+                "out"
+            )
+        return super().weighed(weights)
 
     def matrix(self, i: int) -> NDArray[np.float32]:
-        """A_i, float32 [m_i, n_i], read by hyperslab or drawn."""
+        """W^(1/2) A_i, float32 [m_i, n_i], read by hyperslab or drawn."""
+        a = self._unweighted(i)
+        if self.weights is not None:
+            a *= self.roots(i)[:, None]
+        return a
+
+    def _unweighted(self, i: int) -> NDArray[np.float32]:
         m, n = self.rows(i), math.prod(region_shape(self.grid.block(i)))
         if self.seed is not None:
             return draw_matrix(self.seed, i, m, n)
@@ -150,7 +179,10 @@ class BlockRandomData(LocalData):
             return hashlib.sha256(self.matrix(i).data).hexdigest()
         m, n = self.rows(i), math.prod(region_shape(self.grid.block(i)))
         first = draw_matrix(self.seed, i, 1, CHECK_VALUES)
-        return hashlib.sha256(f"{self.seed} {i} {m} {n} ".encode() + first.tobytes()).hexdigest()
+        roots = b"" if self.weights is None else self.roots(i).tobytes()
+        return hashlib.sha256(
+            f"{self.seed} {i} {m} {n} ".encode() + first.tobytes() + roots
+        ).hexdigest()
 
     def shapes(self, blocks: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Height and width of some blocks."""

@@ -30,6 +30,7 @@ from asyncred.files.problem.plausible import (
     said,
     spread,
 )
+from asyncred.files.problem.weights import Part
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Image
@@ -115,11 +116,12 @@ class BlurredData(LocalData):
         part = middle(measured_shape(self.grid, self.factor))
         with open_hdf5(self.path) as file:
             y = np.asarray(file["measurements/y"][(*self.stack.leading, *part)], np.float32)
-        return relative(of_image(y), y)
+            w = None if self.weights is None else self.weights.read(self.stack.index, part)
+        return relative(of_image(y, w), y, w)
 
     def y(self, i: int) -> Array:
         """y on the ``measured_region`` of block i, float32. Raises ValueError on NaN or Inf."""
-        y = self._measured_by(i)
+        y = self.known(self._measured_by(i), self._seen(i))
         finite(self.path, f"/measurements/y: block {i} and what surrounds it", y)
         return y
 
@@ -127,11 +129,21 @@ class BlurredData(LocalData):
         """``y`` of some blocks."""
         return {i: self.y(i) for i in blocks}
 
+    def part(self, i: int) -> Part:
+        """The measurements in block i."""
+        return measured_region(self.grid, i, 0, self.factor)
+
+    def weights_of(self, blocks: list[int]) -> dict[int, Array] | None:
+        """w of all measurements that some blocks have a part in; None without weights."""
+        return None if self.weights is None else {i: self.weights_on(self._seen(i)) for i in blocks}
+
+    def _seen(self, i: int) -> Part:
+        return measured_region(self.grid, i, self.radius, self.factor)
+
     def _measured_by(self, i: int) -> Array:
         """``y``, finite or not."""
-        region = measured_region(self.grid, i, self.radius, self.factor)
         with open_hdf5(self.path) as file:
-            where = (*self.stack.leading, *region)
+            where = (*self.stack.leading, *self._seen(i))
             return np.asarray(file["measurements/y"][where], np.float32)
 
     @property

@@ -35,7 +35,7 @@ class ConvolutionData(BlurredData):
 
     def operator(self, blocks: list[int], *, threads: int) -> Convolution:
         """The data term of some blocks, on one thread."""
-        return Convolution(self.grid, self.kernel, self.measured(blocks))
+        return Convolution(self.grid, self.kernel, self.measured(blocks), self.weights_of(blocks))
 
 
 def read_convolution(path: Path, file: h5py.File, grid: BlockGrid, asked: Asked) -> ConvolutionData:

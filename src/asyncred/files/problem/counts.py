@@ -67,6 +67,17 @@ class Counts:
         transmissions, dead = self.transmissions(row, views)
         return bridged(-np.log(np.maximum(transmissions, np.float32(LEAST))), dead)
 
+    def photons(self, row: int, views: range) -> Array:
+        """Counts of a slice less those in the dark, float32 [views, columns]; 0 in dead columns.
+
+        Of light that no beam can have, at most the beam. Of transmissions these. Raises ValueError.
+        """
+        transmissions, dead = self.transmissions(row, views)
+        with open_hdf5(self.path) as file:
+            _, light = self._fields(file, row)
+        share = np.clip(transmissions, np.float32(LEAST), np.float32(1))
+        return np.asarray(np.where(dead, 0, share * light), np.float32)
+
     def transmissions(self, row: int, views: range) -> tuple[Array, Columns]:
         """A slice, float32 [views, columns], and which columns are dead.
 

@@ -28,7 +28,7 @@ from asyncred.files.problem.sinogram import Sinogram
 from asyncred.files.problem.tomography import TomographyData, read_center, read_views
 from asyncred.files.whole import written_whole
 from asyncred.grid import BlockGrid
-from asyncred.operators import ForwardModel, Image
+from asyncred.operators import ForwardModel, Image, Rows
 from asyncred.operators.fan_beam import Fan, FanBeam
 
 
@@ -55,10 +55,9 @@ class FanBeamData(TomographyData):
             self.grid, self.angles, self.bins, self.fan, pixel=self.pixel, threads=threads
         )
 
-    def filtered(self, views: range) -> NDArray[np.float32]:
-        """What ``backproject`` makes the filtered backprojection of; as ``y``."""
-        some = slice(views.start, views.stop)
-        return self.model([], threads=1).filtered(self.y(views), some)
+    def ramp_filtered(self, y: NDArray[np.float32], views: Rows | slice) -> NDArray[np.float32]:
+        """What ``backproject`` makes the filtered backprojection of, of y of some views."""
+        return self.model([], threads=1).filtered(y, views)
 
     def backproject(self, model: ForwardModel, i: int, r: NDArray[np.float32]) -> Image:
         """With the weight of the distance from the source, which the transpose lacks."""

@@ -43,6 +43,8 @@ class Asked:
     """Side of the image in pixels, where the file leaves it open."""
     noise_scan: Path | None = None
     """A file of noise of the coils; of MRI."""
+    weights: str | None = None
+    """Of the measurements: ``counts``, ``file`` or ``none``; None for the file's, if it has any."""
 
 
 @dataclass(frozen=True)

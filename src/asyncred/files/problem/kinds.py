@@ -7,7 +7,7 @@ alone, and y by group. Either holds one image of a stack at a time: ``of`` turns
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from asyncred.files.problem.head import Stack
 from asyncred.files.problem.plausible import Shades
+from asyncred.files.problem.weights import Part, Weights
 from asyncred.grid import BlockGrid
 from asyncred.operators import ForwardModel, Image, Operator
 
@@ -81,6 +82,8 @@ class Data:
     path: Path
     grid: BlockGrid
     stack: Stack
+    weights: Weights | None = field(default=None, kw_only=True)
+    """Those in the file, where they are to be taken."""
 
     dtype: ClassVar[type[np.generic]] = np.float32
     """Of the image: float32 or complex64."""
@@ -112,8 +115,34 @@ class Data:
         """
         raise NotImplementedError
 
+    @property
+    def weighting(self) -> str:
+        """Where the weights of the measurements come from: file, counts or none."""
+        return "none" if self.weights is None else "file"
+
+    @property
+    def described(self) -> str:
+        """``words``, and which weights it has."""
+        weighted = {"none": "", "file": ", weighted", "counts": ", weighted by counts"}
+        return self.words + weighted[self.weighting]
+
+    @property
+    def one_W(self) -> bool:
+        """Whether all images of a stack have the same weights."""
+        return self.weights is None or not self.weights.each
+
+    def weighed(self, weights: Weights) -> Self:
+        """The same with weights, and without what these say was not measured. Raises ValueError."""
+        return replace(self, weights=weights)
+
+    def known(self, y: NDArray[Any], part: Part) -> NDArray[Any]:
+        """y of some measurements, 0 where its weight is."""
+        return y if self.weights is None else self.weights.hide(y, self.stack.index, part)
+
     def noise(self) -> float | None:
         """The noise of y, as a share of the image: of its root mean square, if y is that of pixels.
+
+        With weights that of W^(1/2) y.
 
         Where there are more measurements than pixels it counts as much less as their mean would
         have. None where y does not tell it. Reads a bounded part of y. Raises ValueError.
@@ -153,6 +182,46 @@ class LocalData(Data):
 
     shared_A: ClassVar[bool] = False
     """Whether A is large: ranks that need each other's blocks share it, and read only their own."""
+    mean_weights: Mapping[int, float] = field(default_factory=dict, kw_only=True)
+    """By image, that of what was measured; by which weights are divided."""
+
+    def weighed(self, weights: Weights) -> Self:
+        """The same with weights. Raises ValueError where all that was measured has the weight 0."""
+        data = replace(self, weights=weights)
+        images = self.stack.chosen if weights.each else self.stack.chosen[:1]
+        return replace(data, mean_weights={k: data.of(k)._mean_weight() for k in images})
+
+    def part(self, i: int) -> Part:
+        """The measurements that count as block i's."""
+        raise NotImplementedError
+
+    def measured_weights(self, i: int) -> NDArray[np.float32]:
+        """w, as the file has it, of what was measured of block i, and nowhere else."""
+        assert self.weights is not None
+        return self.weights.read(self.stack.index, self.part(i))
+
+    def weights_on(self, part: Part) -> NDArray[np.float32]:
+        """w of some measurements, of mean 1 over all that were measured."""
+        assert self.weights is not None
+        image = self.stack.index if self.weights.each else self.stack.chosen[0]
+        w = self.weights.read(self.stack.index, part) / np.float32(self.mean_weights[image])
+        return np.asarray(w, np.float32)
+
+    def weights_of(self, blocks: list[int]) -> Mapping[int, NDArray[np.float32]] | None:
+        """The same by block, as the data term takes them; None without weights."""
+        return None if self.weights is None else {i: self.weights_on(self.part(i)) for i in blocks}
+
+    def _mean_weight(self) -> float:
+        total, count = 0.0, 0
+        for i in range(len(self.grid)):
+            w = self.measured_weights(i)
+            total, count = total + float(w.sum(dtype=np.float64)), count + int(np.count_nonzero(w))
+        if count == 0:
+            raise ValueError(
+                f"{self.path}: /measurements/weights is 0 wherever y was measured, expected "
+                "numbers > 0 there; --weights none leaves them out"
+            )
+        return total / count
 
     def operator(self, blocks: list[int], *, threads: int) -> LocalOperator:
         """The data term of some blocks; nothing of others is read. Raises ValueError."""
@@ -180,6 +249,13 @@ class CoupledData(Data):
     def y(self, groups: range) -> NDArray[np.float32]:
         """Measurements of some groups, float32 [groups, length]. Raises ValueError."""
         raise NotImplementedError
+
+    def weights_of(self, groups: range) -> NDArray[np.float32] | None:
+        """w of some groups, of any scale, as ``y``; None where there are none."""
+        if self.weights is None:
+            return None
+        part = slice(groups.start, groups.stop), slice(0, self.weights.shape[1])
+        return self.weights.read(self.stack.index, part)
 
     def filtered(self, groups: range) -> NDArray[np.float32]:
         """What ``backproject`` makes a filtered backprojection of, where the kind knows one."""

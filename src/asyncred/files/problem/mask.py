@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,13 @@ from asyncred.files.problem.plausible import (
     said,
     spread,
 )
+from asyncred.files.problem.weights import Part, Weights
 from asyncred.files.whole import open_hdf5, written_whole
 from asyncred.grid import BlockGrid
 from asyncred.operators import Image, Mask
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 INVERTED = 0.001, 0.01
 """Shares of the pixels that hold a number other than 0: of those called measured no more than the
@@ -53,6 +57,14 @@ class MaskData(LocalData):
         "interpolated": Mask.interpolated,
         "adjoint": Mask.adjoint,
     }
+
+    def weighed(self, weights: Weights) -> Self:
+        """The same with weights, of which pixels of weight 0 are none. Raises ValueError."""
+        data = super().weighed(weights)
+        if weights.each:
+            return data
+        counts = [int(data.mask(i).sum()) for i in range(len(self.grid))]
+        return replace(data, pixels=sum(counts), most=max(counts))
 
     @property
     def groups(self) -> int:
@@ -96,7 +108,10 @@ class MaskData(LocalData):
         with open_hdf5(self.path) as file:
             mask = np.asarray(file["operator/mask"][part], np.bool_)
             y = np.asarray(file["measurements/y"][(*self.stack.leading, *part)], np.float32)
-        return relative(of_pixels(y, mask), y[mask])
+        if self.weights is None:
+            return relative(of_pixels(y, mask), y[mask])
+        w = self.weights.read(self.stack.index, part)
+        return relative(of_pixels(y, mask & (w > 0), w), y[mask], w[mask])
 
     def _pixels(self, i: int) -> tuple[Image, Image]:
         """y of block i where it was measured, and elsewhere; some of each, finite or not."""
@@ -109,7 +124,21 @@ class MaskData(LocalData):
         return measured[::step], others[::step]
 
     def mask(self, i: int) -> NDArray[np.bool_]:
-        """M_i, bool [h, w]. Raises ValueError."""
+        """M_i, bool [h, w], without what has the weight 0. Raises ValueError."""
+        mask = self._mask(i)
+        if self.weights is not None:
+            mask &= self.weights.read(self.stack.index, self.part(i)) > 0
+        return mask
+
+    def part(self, i: int) -> Part:
+        """The pixels of block i."""
+        return self.grid.block(i)
+
+    def measured_weights(self, i: int) -> NDArray[np.float32]:
+        """w of the measured pixels of block i."""
+        return super().measured_weights(i)[self._mask(i)]
+
+    def _mask(self, i: int) -> NDArray[np.bool_]:
         with open_hdf5(self.path) as file:
             return _mask_of(self.path, file, self.grid, i)
 
@@ -126,7 +155,12 @@ class MaskData(LocalData):
 
     def operator(self, blocks: list[int], *, threads: int) -> Mask:
         """The data term of some blocks, on one thread."""
-        return Mask(self.grid, {i: self.mask(i) for i in blocks}, self.measured(blocks))
+        return Mask(
+            self.grid,
+            {i: self.mask(i) for i in blocks},
+            self.measured(blocks),
+            self.weights_of(blocks),
+        )
 
     def measured(self, blocks: list[int]) -> dict[int, Image]:
         """y_i of some blocks."""

@@ -78,7 +78,8 @@ class MatrixData(CoupledData):
         parts = 8 * share * self.entries + 4 * blocks * (self.rows + 1)
         reading = max(ENTRY_BYTES * min(self.entries, ENTRIES), 16 * self.rows)
         minibatch = 8 * self.entries / len(self.grid)
-        using = 4 * (blocks * n + 2 * share * self.rows + 4 * self.rows) + minibatch
+        copies = 2 * share + 4 if self.weights is None else 3 * share + 5
+        using = 4 * (blocks * n + copies * self.rows) + minibatch
         return round(parts + max(reading, using))
 
     def check(self) -> None:
@@ -136,11 +137,21 @@ class MatrixData(CoupledData):
         """
         first, end = (min(group * self.run, self.rows) for group in (groups.start, groups.stop))
         y = np.zeros((len(groups), self.run), np.float32)
+        some = slice(first, end)
         with open_hdf5(self.path) as file:
-            where = (*self.stack.leading, slice(first, end))
-            y.reshape(-1)[: end - first] = file["measurements/y"][where]
+            found = np.asarray(file["measurements/y"][(*self.stack.leading, some)], np.float32)
+        y.reshape(-1)[: end - first] = self.known(found, (some,))
         finite(self.path, f"/measurements/y: rows {first} to {end - 1}", y)
         return y
+
+    def weights_of(self, groups: range) -> NDArray[np.float32] | None:
+        """w of some groups as ``y``, 0 at what fills up the last; None where there are none."""
+        if self.weights is None:
+            return None
+        first, end = (min(group * self.run, self.rows) for group in (groups.start, groups.stop))
+        w = np.zeros((len(groups), self.run), np.float32)
+        w.reshape(-1)[: end - first] = self.weights.read(self.stack.index, (slice(first, end),))
+        return w
 
     def _runs(self) -> Iterator[scipy.sparse.csr_matrix]:
         """All rows of A in their order, some at a time. Raises ValueError."""

@@ -7,8 +7,8 @@ take the place of y and s (``noise``), so that nothing after that knows of noise
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,12 @@ from asyncred.files.problem.noise import FEWEST, outer, outer_rows, whitening
 from asyncred.files.problem.noise_estimate import relative
 from asyncred.files.problem.plausible import VALUES, Shades, spread
 from asyncred.files.problem.sampling import Complex, Mask, Sampling
+from asyncred.files.problem.weights import Weights
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import CartesianMri
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 COILS, FEWEST_COILS = 4, 2
 """So many are looked at for what is wrong with them, if there are: of large ones the fewest."""
@@ -103,9 +107,8 @@ class MriData(CoupledData):
     def bytes_of(self, blocks: int) -> int:
         """Memory of x, sensitivities, y, residual and what a transform takes."""
         share, n = blocks / len(self.grid), math.prod(self.grid.block_shape)
-        return round(
-            8 * (blocks * n * (1 + self.coils) + self.coils * self.sampling.most * (4 + 2 * share))
-        )
+        copies = 4 + 2 * share if self.weights is None else 5 + 3 * share
+        return round(8 * (blocks * n * (1 + self.coils) + self.coils * self.sampling.most * copies))
 
     def doubts(self, shades: Shades | None) -> tuple[str, ...]:
         """About the samples of some coils, the first among them, and the mask."""
@@ -113,7 +116,7 @@ class MriData(CoupledData):
 
     def noise(self) -> float | None:
         """By the outer samples of some coils."""
-        k, mask = self._some_coils()
+        k, mask = self._some_coils(weighted=True)
         parts = [outer(k[:, rows], mask[rows]) for rows in outer_rows(len(mask))]
         samples = np.concatenate(parts, axis=1)
         if samples.size < FEWEST:
@@ -122,12 +125,14 @@ class MriData(CoupledData):
         found, most = relative(sigma, k[:, mask]), self.sampling.most * self.coils
         return None if found is None else found * math.sqrt(self.mask.size / most)
 
-    def _some_coils(self) -> tuple[Complex, Mask]:
+    def _some_coils(self, *, weighted: bool = False) -> tuple[Complex, Mask]:
         """k-space of some that live, the first among them, and the mask; in the middle."""
         most = max(FEWEST_COILS, min(COILS, VALUES // self.mask.size))
         living = [c for c in range(self.coils) if c not in self.dead]
         some = [living[k] for k in spread(len(living), most)]
         k = np.concatenate([self.kspace(slice(c, c + 1), ALL, ALL) for c in some])
+        if weighted and self.weights is not None:
+            k = k * np.sqrt(np.concatenate([self._weights_on(range(c, c + 1)) for c in some]))
         back = [-shift for shift in self.sampling.offset]
         return np.roll(k, back, axis=(1, 2)), np.roll(self.mask, back, axis=(0, 1))
 
@@ -168,6 +173,8 @@ class MriData(CoupledData):
         read = slice(coils.start, coils.stop) if W is None else ALL
         samples = np.ascontiguousarray(self._living(self.kspace(read, ALL, ALL), read)[:, mask])
         first, last = (coils.start, coils.stop) if W is None else (0, self.coils)
+        if self.weights is not None:
+            samples = np.where(self._weights_on(range(first, last))[:, mask] > 0, samples, 0)
         finite(self.path, f"{self.name}: coils {first} to {last - 1}", samples)
         if W is not None:
             samples = W[coils.start : coils.stop] @ samples
@@ -175,6 +182,48 @@ class MriData(CoupledData):
         if rest:
             samples = np.pad(samples, ((0, 0), (0, rest)))
         return np.ascontiguousarray(samples, np.complex64).view(np.float32)
+
+    def weighed(self, weights: Weights) -> Self:
+        """The same with weights; a point without one in all coils is not sampled.
+
+        Raises ValueError where no point is, and for weights by coil of coils that are whitened.
+        """
+        data = replace(self, weights=weights)
+        points = data._weights_on(range(self.coils))
+        if self.covariance is not None and (points != points[:1]).any():
+            raise ValueError(
+                f"{self.path}: /measurements/weights differ by coil, but whitened coils are "
+                "mixtures: expected [ky, kx]; --weights none leaves them out"
+            )
+        images = self.sampling.which if weights.each else list(self.sampling.which)[:1]
+        found = {k: data.of(k)._weighted_points() for k in images}
+        seen = {k: found.get(k, next(iter(found.values()))) for k in self.sampling.which}
+        sampling = self.sampling.within(seen)
+        empty = [k for k in sampling.which if not sampling.mask(k).any()]
+        if empty:
+            raise ValueError(
+                f"{self.path}: /measurements/weights is 0 at all sampled points of {self.unit} "
+                f"{empty[0]}, expected numbers > 0; --weights none leaves them out"
+            )
+        return replace(data, sampling=sampling)
+
+    def weights_of(self, coils: range) -> NDArray[np.float32] | None:
+        """w of the samples of some coils as ``y``, real and imaginary parts alike, 0 after them."""
+        if self.weights is None:
+            return None
+        w = self._weights_on(coils)[:, self.mask]
+        w = np.pad(w, ((0, 0), (0, self.sampling.most - w.shape[1])))
+        return np.repeat(w, 2, axis=1)
+
+    def _weights_on(self, coils: range) -> NDArray[np.float32]:
+        """w of some coils, float32 [coils, ky, kx]."""
+        assert self.weights is not None
+        sides = (slice(0, n) for n in self.weights.shape[1:])
+        return self.weights.read(self.stack.index, (slice(coils.start, coils.stop), *sides))
+
+    def _weighted_points(self) -> Mask:
+        """Where a coil has a weight, [ky, kx]."""
+        return np.asarray(self._weights_on(range(self.coils)).max(axis=0) > 0)
 
     def _living(self, k: Complex, coils: slice = ALL) -> Complex:
         """The same without what coils hold that are dead."""

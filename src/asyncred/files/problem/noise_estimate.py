@@ -2,7 +2,8 @@
 
 The median of their magnitudes tells it where most of an image is smooth, whatever its edges are
 (Donoho, De-noising by soft-thresholding, IEEE Trans. Inf. Theory 41(3), 1995). Fine texture is
-taken for noise.
+taken for noise. Where measurements have weights, a difference counts with the mean of those of its
+values: that is the noise of W^(1/2) y, whose weights may be made of y itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -24,24 +26,25 @@ SIDE = 512
 """Of the part of an image that is looked at, at most."""
 
 
-def of_image(y: Array) -> float | None:
-    """Of an image [H, W], by second differences along both axes.
+def of_image(y: Array, w: Array | None = None) -> float | None:
+    """Of an image [H, W] with weights (1) likewise, by second differences along both axes.
 
     Immerkaer, Fast noise variance estimation, Computer Vision and Image Understanding 64(2), 1996.
     """
-    return _scale(np.diff(np.diff(y, 2, axis=0), 2, axis=1), 36)
+    return _scale(np.diff(np.diff(y, 2, axis=0), 2, axis=1) * _roots(w, (3, 3)), 36)
 
 
-def of_pixels(y: Array, measured: NDArray[np.bool_]) -> float | None:
+def of_pixels(y: Array, measured: NDArray[np.bool_], w: Array | None = None) -> float | None:
     """Of some pixels of an image [H, W], by differences of four neighbours that were measured."""
+    roots = np.broadcast_to(_roots(w, (2, 2)), (y.shape[0] - 1, y.shape[1] - 1))
     known = measured[1:] & measured[:-1]
     known = known[:, 1:] & known[:, :-1]
-    return _scale(np.diff(np.diff(y, axis=0), axis=1)[known], 4)
+    return _scale(np.diff(np.diff(y, axis=0), axis=1)[known] * roots[known], 4)
 
 
-def of_lines(y: Array) -> float | None:
+def of_lines(y: Array, w: Array | None = None) -> float | None:
     """Of lines [lines, n], by fourth differences along each."""
-    return _scale(np.diff(y, 4, axis=1), 70)
+    return _scale(np.diff(y, 4, axis=1) * _roots(w, (1, 5)), 70)
 
 
 def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
@@ -50,10 +53,25 @@ def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
     return slice(first[0], first[0] + SIDE), slice(first[1], first[1] + SIDE)
 
 
-def relative(sigma: float | None, y: Array) -> float | None:
-    """``sigma`` over the root mean square of y; None where one of them tells nothing."""
-    rms = float(np.sqrt(np.mean(np.square(np.abs(y), dtype=np.float64)))) if y.size else 0.0
+def relative(sigma: float | None, y: Array, w: Array | None = None) -> float | None:
+    """``sigma`` over the root mean square of y; None where one of them tells nothing.
+
+    With weights, of W^(1/2) y where they are not 0, in the mean.
+    """
+    square = np.square(np.abs(y), dtype=np.float64)
+    if w is not None:
+        square = (square * w)[w > 0]
+    rms = float(np.sqrt(np.mean(square))) if square.size else 0.0
     return sigma / rms if sigma is not None and 0 < rms < np.inf else None
+
+
+def _roots(w: Array | None, side: tuple[int, int]) -> Array:
+    """Roots of the means of weights over boxes of these sides; NaN where one of them is 0."""
+    if w is None or any(n < least for n, least in zip(w.shape, side, strict=True)):
+        return np.ones((1, 1), np.float32)
+    boxes = sliding_window_view(w, side)
+    found = np.sqrt(boxes.mean(axis=(2, 3)))
+    return np.where(boxes.min(axis=(2, 3)) > 0, found, np.float32(np.nan))
 
 
 def _scale(differences: Array, squares: float) -> float | None:

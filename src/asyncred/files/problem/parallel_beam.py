@@ -25,7 +25,7 @@ from asyncred.files.problem.sinogram import Sinogram, of_scan
 from asyncred.files.problem.tomography import TomographyData, read_center, read_views
 from asyncred.files.whole import written_whole
 from asyncred.grid import BlockGrid
-from asyncred.operators import Image
+from asyncred.operators import Image, Rows
 from asyncred.operators.parallel_beam import ParallelBeam
 
 
@@ -56,10 +56,9 @@ class ParallelBeamData(TomographyData):
             threads=threads,
         )
 
-    def filtered(self, views: range) -> NDArray[np.float32]:
-        """What the transpose makes the filtered backprojection of; as ``y``."""
-        some = slice(views.start, views.stop)
-        return self.model([], threads=1).filtered(self.y(views), some)
+    def ramp_filtered(self, y: NDArray[np.float32], views: Rows | slice) -> NDArray[np.float32]:
+        """What the transpose makes the filtered backprojection of, of y of some views."""
+        return self.model([], threads=1).filtered(y, views)
 
 
 def write_parallel_beam(

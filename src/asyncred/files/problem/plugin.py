@@ -64,7 +64,8 @@ class PluginData(CoupledData):
         """Memory of x, y and the residual; of A only its class knows."""
         n, m = math.prod(self.grid.block_shape), math.prod(self.measured)
         share = blocks / len(self.grid)
-        return round(np.dtype(self.dtype).itemsize * blocks * n + 4 * (2 * share + 4) * m)
+        copies = 2 * share + 4 if self.weights is None else 3 * share + 5
+        return round(np.dtype(self.dtype).itemsize * blocks * n + 4 * copies * m)
 
     def check(self) -> None:
         """Read all of y. Raises ValueError."""
@@ -86,9 +87,10 @@ class PluginData(CoupledData):
 
     def y(self, groups: range) -> NDArray[np.float32]:
         """Measurements of some groups, float32 [groups, length]. Raises ValueError."""
+        some = slice(groups.start, groups.stop)
         with open_hdf5(self.path) as file:
-            where = (*self.stack.leading, slice(groups.start, groups.stop))
-            y = np.asarray(file["measurements/y"][where], np.float32)
+            y = np.asarray(file["measurements/y"][(*self.stack.leading, some)], np.float32)
+        y = self.known(y, (some, slice(0, self.measured[1])))
         finite(self.path, f"/measurements/y: groups {groups.start} to {groups.stop - 1}", y)
         return y
 

@@ -69,8 +69,15 @@ class RawTomographyData(ParallelBeamData):
         return self.suspected
 
     def noise(self) -> float | None:
-        """By the slices that were looked at."""
-        return self.of_pixels(self.roughness)
+        """By the slices that were looked at; with weights by this one."""
+        if not self.by_counts:
+            return self.of_pixels(self.roughness)
+        y, w = self.y(range(self.groups)), self.weights_of(range(self.groups))
+        return self.of_pixels(relative(of_lines(y, w), y, w))
+
+    def weights_of(self, views: range) -> Array | None:
+        """Corrected counts of some views, as ``y``, where weights are asked for."""
+        return self.counts.photons(self.stack.index, views) if self.by_counts else None
 
     def check(self) -> None:
         """Read all of a slice. Raises ValueError."""

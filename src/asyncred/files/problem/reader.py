@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from asyncred.files.problem.fields import node, string
 from asyncred.files.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
 from asyncred.files.problem.ismrmrd_file import is_ismrmrd
 from asyncred.files.problem.ismrmrd_raw import read_ismrmrd
-from asyncred.files.problem.kinds import CoupledData, LocalData
+from asyncred.files.problem.kinds import CoupledData, Data, LocalData
 from asyncred.files.problem.mask import read_mask
 from asyncred.files.problem.matrix import read_matrix
 from asyncred.files.problem.mri_data import MriData
@@ -29,6 +30,8 @@ from asyncred.files.problem.parallel_beam import read_parallel_beam
 from asyncred.files.problem.plausible import LOOKED_AT, Shades, of_images, spread
 from asyncred.files.problem.plugin import installed, read_plugin
 from asyncred.files.problem.superresolution import read_superresolution
+from asyncred.files.problem.tomography import TomographyData
+from asyncred.files.problem.weights import NAME, read_weights
 from asyncred.files.whole import open_hdf5
 from asyncred.grid import BlockGrid, Region
 from asyncred.operators import Image
@@ -45,6 +48,7 @@ READERS: Mapping[str, Callable[[Path, h5py.File, BlockGrid, Asked], LocalData | 
 }
 """What reads /operator and /measurements/y of a problem file, by kind."""
 
+AnyData = TypeVar("AnyData", bound=Data)
 Recognises = Callable[[h5py.File], bool]
 ReadForeign = Callable[[Path, h5py.File, Asked], LocalData | CoupledData]
 
@@ -112,6 +116,7 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
     """
     asked = asked or Asked()
     problem = _read(path, asked)
+    problem = replace(problem, data=weighed(path, problem.kind, problem.data, asked))
     if asked.noise_scan is not None and not isinstance(problem.data, MriData):
         raise ValueError(f"{path}: --noise-scan is for MRI, found {problem.kind}")
     return problem
@@ -130,6 +135,25 @@ def _read(path: Path, asked: Asked) -> Problem:
             f"{path}: attribute format is {found!r}, expected {FORMAT!r}, or a file of the format "
             f"{' or '.join(FOREIGN)}"
         )
+
+
+def weighed(path: Path, kind: str, data: AnyData, asked: Asked) -> AnyData:
+    """The same with the weights that are asked for, or those of the file. Raises ValueError."""
+    if asked.weights == "none":
+        return data
+    if asked.weights == "counts":
+        if isinstance(data, TomographyData):
+            return replace(data, by_counts=True)
+        raise ValueError(
+            f"{path}: --weights counts is for tomography, found {kind}; expected file, of "
+            "/measurements/weights, or none"
+        )
+    with open_hdf5(path) as file:
+        if asked.weights is None and NAME not in file:
+            return data
+        if string(file, "format") != FORMAT:
+            raise ValueError(f"{path}: --weights file is for problem files, found {kind}")
+        return data.weighed(read_weights(path, file, data.stack))
 
 
 def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:

@@ -9,7 +9,7 @@ mask says. A coil that is 0 or NaN throughout the central line is dead.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,11 @@ class Sampling:
     offset: Offset = (0, 0)
     """Rows and columns from the middle of k-space to its centre."""
 
+    def within(self, seen: Mapping[int, Mask]) -> Sampling:
+        """The same of images less the points that were not seen, [ky, kx] by image."""
+        masks, which = _different({image: self.mask(image) & seen[image] for image in self.which})
+        return replace(self, masks=masks, which=which)
+
     @property
     def most(self) -> int:
         """Sampled points of the image that has the most."""
@@ -83,6 +88,15 @@ def together(masks: Mapping[int, Mask], looks: Mapping[int, Look], *, least: Off
 
     ``least``: an offset of this or more, along an axis, is left to the user.
     """
+    different, which = _different(masks)
+    dead = {image: look.dead for image, look in looks.items() if look.dead}
+    offset = _offset([look.energy for look in looks.values()])
+    usual = all(abs(found) < most for found, most in zip(offset, least, strict=True))
+    return Sampling(different, which, dead, offset if usual else (0, 0))
+
+
+def _different(masks: Mapping[int, Mask]) -> tuple[Mask, dict[int, int]]:
+    """The different ones, [masks, ky, kx], and by image its own."""
     different: list[Mask] = []
     which = {}
     for image, mask in masks.items():
@@ -90,10 +104,7 @@ def together(masks: Mapping[int, Mask], looks: Mapping[int, Look], *, least: Off
         if not same:
             different.append(mask)
         which[image] = same[0] if same else len(different) - 1
-    dead = {image: look.dead for image, look in looks.items() if look.dead}
-    offset = _offset([look.energy for look in looks.values()])
-    usual = all(abs(found) < most for found, most in zip(offset, least, strict=True))
-    return Sampling(np.array(different), which, dead, offset if usual else (0, 0))
+    return np.array(different), which
 
 
 def look_at(read: Read, shape: tuple[int, ...], images: Sequence[int]) -> dict[int, Look]:

@@ -39,7 +39,9 @@ class SuperresolutionData(BlurredData):
 
     def operator(self, blocks: list[int], *, threads: int) -> Superresolution:
         """The data term of some blocks, on one thread."""
-        return Superresolution(self.grid, self.kernel, self.factor, self.measured(blocks))
+        return Superresolution(
+            self.grid, self.kernel, self.factor, self.measured(blocks), self.weights_of(blocks)
+        )
 
 
 def read_superresolution(

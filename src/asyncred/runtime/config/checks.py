@@ -10,6 +10,9 @@ from typing import Any
 
 from asyncred.errors import did_you_mean
 
+Bounds = tuple["float | None", "float | None"]
+"""Of values, where None is no bound."""
+
 LARGEST = 1e12
 """No number that a user gives may be larger."""
 
@@ -158,9 +161,20 @@ def value_range(value: Any) -> tuple[float, float]:
     return found
 
 
-def bounds(value: Any) -> str | tuple[float, float]:
-    """A check: auto, none or LOW:HIGH."""
-    return value if value in ("auto", "none") else value_range(value)
+def bounds(value: Any) -> str | Bounds:
+    """A check: auto, none, LOW:HIGH, or LOW: or :HIGH with no bound (None) on the other side."""
+    if isinstance(value, str) and value in ("auto", "none"):
+        return value
+    try:
+        sides = value.split(":") if isinstance(value, str) else value
+        low, high = (None if side in ("", None) else float(side) for side in sides)
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError("auto, none or LOW:HIGH, such as 0:1 or 0:") from None
+    told = [side for side in (low, high) if side is not None]
+    ordered = low is None or high is None or low < high
+    if not told or not ordered or not all(map(math.isfinite, told)):
+        raise ValueError("auto, none or LOW:HIGH with LOW < HIGH, finite; one may be left out")
+    return low, high
 
 
 def center(value: Any) -> float | str:

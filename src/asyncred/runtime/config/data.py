@@ -45,9 +45,9 @@ class DataConfig:
         default=None,
         shown="the file's, or from the start",
     )
-    bounds: str | tuple[float, float] = parameter(
+    bounds: str | tuple[float | None, float | None] = parameter(
         checks.bounds,
-        "values that the image is kept between",
+        "values that the image is kept between; either side may be left out",
         section="data",
         metavar="auto|none|LOW:HIGH",
         default="auto",
@@ -86,6 +86,14 @@ class DataConfig:
         metavar="FILE.h5",
         default=None,
         shown="the file's, or from the outer k-space of raw data",
+    )
+    weights: str | None = parameter(
+        checks.Choice("counts", "file", "none"),
+        "weights of the measurements in the data term: by the counts of tomography, those of "
+        "the file, or none",
+        section="data",
+        default=None,
+        shown="the file's, if it has any",
     )
     strict: bool = parameter(
         checks.flag,
