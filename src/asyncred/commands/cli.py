@@ -110,7 +110,7 @@ def _doctor(options: argparse.Namespace, comm: Comm) -> int:
 
 def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
-    from asyncred.files.problem import Asked
+    from asyncred.files.problem import Asked, Places
     from asyncred.files.whole import check_writable
 
     asked = Asked(
@@ -120,6 +120,7 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
         center=options.center,
         size=options.size,
         noise_scan=options.noise_scan,
+        places=Places.of(options),
     )
 
     def check() -> str:

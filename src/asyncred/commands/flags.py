@@ -11,7 +11,7 @@ from typing import Any
 from asyncred.commands.parser import Parser, add_flag, add_sections, typed
 from asyncred.commands.simulate.flags import add_simulate
 from asyncred.runtime.comm import Comm
-from asyncred.runtime.config import RunConfig
+from asyncred.runtime.config import LAYOUT, RunConfig
 from asyncred.runtime.config.checks import integer, number
 from asyncred.runtime.config.declare import parameters
 
@@ -147,6 +147,7 @@ def _add_check(commands: Commands) -> Parser:
         "size",
         "center",
         "noise_scan",
+        *LAYOUT,
         "range",
         "strict",
     ):

@@ -11,13 +11,14 @@ import numpy as np
 import h5py
 
 from asyncred.files.problem.block_random import read_block_random
+from asyncred.files.problem.by_paths import flags_of, read_by_paths
 from asyncred.files.problem.cartesian_mri import read_cartesian_mri
 from asyncred.files.problem.convolution import read_convolution
 from asyncred.files.problem.data_exchange import is_data_exchange, read_data_exchange
 from asyncred.files.problem.fan_beam import read_fan_beam
 from asyncred.files.problem.fastmri import is_fastmri, read_fastmri
 from asyncred.files.problem.fields import node, string
-from asyncred.files.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
+from asyncred.files.problem.head import FORMAT, Asked, Places, has_truth, read_grid, read_range
 from asyncred.files.problem.ismrmrd_file import is_ismrmrd
 from asyncred.files.problem.ismrmrd_raw import read_ismrmrd
 from asyncred.files.problem.kinds import CoupledData, LocalData
@@ -29,6 +30,7 @@ from asyncred.files.problem.parallel_beam import read_parallel_beam
 from asyncred.files.problem.plausible import LOOKED_AT, Shades, of_images, spread
 from asyncred.files.problem.plugin import installed, read_plugin
 from asyncred.files.problem.superresolution import read_superresolution
+from asyncred.files.problem.surmise import looks_like
 from asyncred.files.whole import open_hdf5
 from asyncred.grid import BlockGrid, Region
 from asyncred.operators import Image
@@ -120,6 +122,8 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
 def _read(path: Path, asked: Asked) -> Problem:
     with open_hdf5(path) as file:
         found = string(file, "format")
+        if asked.places != Places():
+            return _read_by_paths(path, file, asked, own=found == FORMAT)
         _check_size(path, file, found, asked)
         if found == FORMAT:
             return _read_own(path, file, asked)
@@ -128,8 +132,17 @@ def _read(path: Path, asked: Asked) -> Problem:
                 return Problem(path, kind, read(path, file, asked), None, False)
         raise ValueError(
             f"{path}: attribute format is {found!r}, expected {FORMAT!r}, or a file of the format "
-            f"{' or '.join(FOREIGN)}"
+            f"{' or '.join(FOREIGN)}; {looks_like(file)}"
         )
+
+
+def _read_by_paths(path: Path, file: h5py.File, asked: Asked, *, own: bool) -> Problem:
+    if own:
+        raise ValueError(
+            f"{path}: {' and '.join(flags_of(asked.places))} given, but the file is a problem of "
+            "asyncred, which says where its data are: expected none of them"
+        )
+    return Problem(path, "hdf5", read_by_paths(path, file, asked), None, False)
 
 
 def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:
