@@ -185,6 +185,13 @@ def _merge(options: argparse.Namespace, comm: Comm) -> int:
     return locally(lambda: merge(Path(options.output), parts, overwrite=options.overwrite))
 
 
+def _export(options: argparse.Namespace, comm: Comm) -> int:
+    from asyncred.files.result.export import export
+
+    path, folder = Path(options.result), Path(options.folder)
+    return locally(lambda: export(path, folder, options.format, overwrite=options.overwrite))
+
+
 def _models(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.models import derive_potential, describe_model, list_models
 
@@ -217,6 +224,7 @@ COMMANDS = {
     "doctor": _doctor,
     "check": _check,
     "show": _show,
+    "export": _export,
     "merge": _merge,
     "models": _models,
     "completion": _completion,
