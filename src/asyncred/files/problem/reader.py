@@ -31,6 +31,8 @@ from asyncred.files.problem.plausible import LOOKED_AT, Shades, of_images, sprea
 from asyncred.files.problem.plugin import installed, read_plugin
 from asyncred.files.problem.superresolution import read_superresolution
 from asyncred.files.problem.surmise import looks_like
+from asyncred.files.problem.tiff import is_stack
+from asyncred.files.problem.tiff_scan import read_tiff_scan
 from asyncred.files.whole import open_hdf5
 from asyncred.grid import BlockGrid, Region
 from asyncred.operators import Image
@@ -120,6 +122,8 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
 
 
 def _read(path: Path, asked: Asked) -> Problem:
+    if is_stack(path):
+        return Problem(path, "tiff", read_tiff_scan(path, asked), None, False)
     with open_hdf5(path) as file:
         found = string(file, "format")
         if asked.places != Places():

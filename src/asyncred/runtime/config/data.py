@@ -30,7 +30,10 @@ class DataConfig:
     """The problem, and what is taken of it."""
 
     problem: Path = parameter(
-        checks.path, "problem file, HDF5", section="basic", metavar="PROBLEM.h5"
+        checks.path,
+        "problem file, HDF5, or folder of TIFF files",
+        section="basic",
+        metavar="PROBLEM.h5",
     )
     images: tuple[int, int] | None = parameter(
         checks.images,
