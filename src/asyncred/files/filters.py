@@ -10,6 +10,10 @@ from functools import cache
 
 import h5py
 
+_PROVIDED: set[tuple[str, object]] = set()
+"""Datasets that have been looked at in this process, by file and name: a run takes them often, and
+of a virtual one HDF5 would copy all of its mappings each time."""
+
 
 class File(h5py.File):  # type: ignore[misc]
     """An HDF5 file whose datasets have their filters once they are taken by their full names."""
@@ -17,13 +21,16 @@ class File(h5py.File):  # type: ignore[misc]
     def __getitem__(self, name: object) -> h5py.HLObject:
         """A group or dataset. Raises ValueError where a filter of a dataset is missing."""
         found = super().__getitem__(name)
-        if isinstance(found, h5py.Dataset):
+        if isinstance(found, h5py.Dataset) and (self.filename, name) not in _PROVIDED:
             check_filters(self.filename, found)
+            _PROVIDED.add((self.filename, name))
         return found
 
 
 def check_filters(file: object, dataset: h5py.Dataset) -> None:
     """Provide what a dataset is compressed with. Raises ValueError naming file, dataset, filter."""
+    if dataset.id.get_offset() is not None:  # one piece of the file, which no filter can be on
+        return
     created = dataset.id.get_create_plist()
     if created.get_layout() == h5py.h5d.VIRTUAL:
         _plugins()  # HDF5 opens its sources, which may be compressed with anything

@@ -35,7 +35,7 @@ def check_stored(path: object, name: str, dataset: h5py.Dataset, depth: int = 0)
 
     ``path`` and ``name`` are what the message calls file and dataset; it says what is missing.
     """
-    if not dataset.size:
+    if not dataset.size or dataset.id.get_offset() is not None:  # none, or one piece of the file
         return
     check_filters(path, dataset)
     created = dataset.id.get_create_plist()
