@@ -110,7 +110,7 @@ def _doctor(options: argparse.Namespace, comm: Comm) -> int:
 
 def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
-    from asyncred.files.problem import Asked
+    from asyncred.files.problem import Asked, Places
     from asyncred.files.whole import check_writable
 
     asked = Asked(
@@ -121,6 +121,7 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
         size=options.size,
         noise_scan=options.noise_scan,
         weights=options.weights,
+        places=Places.of(options),
     )
 
     def check() -> str:
@@ -185,6 +186,13 @@ def _merge(options: argparse.Namespace, comm: Comm) -> int:
     return locally(lambda: merge(Path(options.output), parts, overwrite=options.overwrite))
 
 
+def _export(options: argparse.Namespace, comm: Comm) -> int:
+    from asyncred.files.result.export import export
+
+    path, folder = Path(options.result), Path(options.folder)
+    return locally(lambda: export(path, folder, options.format, overwrite=options.overwrite))
+
+
 def _models(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.models import derive_potential, describe_model, list_models
 
@@ -217,6 +225,7 @@ COMMANDS = {
     "doctor": _doctor,
     "check": _check,
     "show": _show,
+    "export": _export,
     "merge": _merge,
     "models": _models,
     "completion": _completion,

@@ -11,8 +11,8 @@ from typing import Any
 from asyncred.commands.parser import Parser, add_flag, add_sections, typed
 from asyncred.commands.simulate.flags import add_simulate
 from asyncred.runtime.comm import Comm
-from asyncred.runtime.config import RunConfig
-from asyncred.runtime.config.checks import integer, number
+from asyncred.runtime.config import LAYOUT, RunConfig
+from asyncred.runtime.config.checks import Choice, integer, number
 from asyncred.runtime.config.declare import parameters
 
 Command = Callable[[argparse.Namespace, Comm], int]
@@ -27,6 +27,7 @@ OF_THE_DENOISER = ("sigma", "denoiser_output", "denoiser_range", "halo")
 """What ``check`` and ``models`` take of it as ``run`` does."""
 
 SHELLS = ("bash", "zsh")
+FORMATS = ("tiff", "png", "npy", "nifti")
 
 
 def build_parser(commands: Mapping[str, Command]) -> Parser:
@@ -148,6 +149,7 @@ def _add_check(commands: Commands) -> Parser:
         "center",
         "noise_scan",
         "weights",
+        *LAYOUT,
         "range",
         "strict",
     ):
@@ -170,6 +172,29 @@ def _add_show(commands: Commands) -> Parser:
     show.add_argument("-o", "--output", metavar="FILE.png", help="the picture [RESULT.png]")
     show.add_argument("--overwrite", action="store_true", help="replace an earlier picture")
     return show
+
+
+def _add_export(commands: Commands) -> Parser:
+    export: Parser = commands.add_parser(
+        "export",
+        help="the images of a result for other programs: TIFF, PNG, NumPy, NIfTI",
+        description="Writes the images of a result into a folder. Values are kept, but for png.",
+        examples=(
+            "asyncred export result.h5 slices/",
+            "asyncred export result.h5 pictures/ --format png",
+        ),
+    )
+    export.add_argument("result", metavar="RESULT.h5", help="result file of a run")
+    export.add_argument("folder", metavar="FOLDER", help="folder to write to")
+    export.add_argument(
+        "--format",
+        type=typed(Choice(*FORMATS)),
+        default=FORMATS[0],
+        metavar="|".join(FORMATS),
+        help="tiff and png: a file an image; npy and nifti: one file [tiff]",
+    ).choices = FORMATS
+    export.add_argument("--overwrite", action="store_true", help="replace earlier files")
+    return export
 
 
 def _add_merge(commands: Commands) -> Parser:
@@ -234,6 +259,7 @@ _ADD: Mapping[str, Callable[[Commands], Parser]] = {
     "doctor": _add_doctor,
     "check": _add_check,
     "show": _add_show,
+    "export": _add_export,
     "merge": _add_merge,
     "models": _add_models,
     "completion": _add_completion,

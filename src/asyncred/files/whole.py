@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.filters import File
 from asyncred.files.memory import MemoryFile
 from asyncred.grid import Region
 
@@ -63,16 +64,16 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         raise ValueError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def open_hdf5(path: Path) -> h5py.File:
+def open_hdf5(path: Path) -> File:
     """Open for reading only. Raises ValueError where it is missing or no HDF5 file."""
     if isinstance(path, MemoryFile):
-        return h5py.File(path.open(), "r")
+        return File(path.open(), "r")
     if not path.exists():
         raise ValueError(f"{path}: no such file")
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path}: not an HDF5 file")
     try:
-        return h5py.File(path, "r")
+        return File(path, "r")
     except OSError as error:
         raise ValueError(f"{path}: cannot be opened: {error}") from None
 

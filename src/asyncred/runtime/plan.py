@@ -13,8 +13,9 @@ import numpy as np
 from asyncred.denoisers.onnx import EXACT, DenoiserModel
 from asyncred.errors import InputError
 from asyncred.files.checkpoint import read_block
-from asyncred.files.problem import Asked, Problem, read_problem
+from asyncred.files.problem import Asked, Places, Problem, read_problem
 from asyncred.files.problem.plausible import settle
+from asyncred.files.problem.tiff import files_of
 from asyncred.files.result import read_result_block, read_start
 from asyncred.operators import Image
 from asyncred.runtime.config import STARTS, DataConfig, FilesConfig, MachineConfig, RunConfig
@@ -137,6 +138,7 @@ def _of_file(asked: DataConfig, ranks: int, block: int | tuple[int, int] | None)
         size=asked.size,
         noise_scan=asked.noise_scan,
         weights=asked.weights,
+        places=Places.of(asked),
     )
 
 
@@ -160,11 +162,12 @@ def truth_blocks(problem: Problem, own: list[int], index: int) -> dict[int, Imag
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal digest of a file."""
+    """Hexadecimal digest of a file, or of all files of a stack."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+    for part in files_of(path):
+        with part.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -9,8 +9,10 @@ compressed dataset with a frame a chunk, HDF5 unpacks all frames for it, once a 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +86,7 @@ class Counts:
         Those are dead that see no light in the white field, or are stuck. Raises ValueError on NaN
         or Inf, and where no column lives.
         """
-        with open_hdf5(self.path) as file:
+        with self.opened() as file:
             dark, light = self._fields(file, row)
             counts = self.projections.row(file, row, slice(views.start, views.stop))
             step = max(1, self.shape[0] // PROBED)
@@ -100,6 +102,10 @@ class Counts:
                 "expected white fields above dark ones, and counts that change"
             )
         return np.where(lit, (counts - dark) / scale, np.float32(1)), dead
+
+    def opened(self) -> AbstractContextManager[Any]:
+        """What ``Frames.row`` reads from."""
+        return open_hdf5(self.path)
 
     def _fields(self, file: h5py.File, row: int) -> tuple[Array, Array]:
         """Dark, and white less dark, float32 [columns]."""

@@ -79,6 +79,9 @@ def read_fastmri(path: Path, file: h5py.File, asked: Asked) -> RawMriData:
     shape = (data.shape[1] if multicoil else 1, *data.shape[-2:])
     stack = read_stack(path, data, data.ndim - 1, asked)
     told = _told(path, file, data, stack)
+    for name in REFERENCES:
+        if name in file:
+            node(path, file, name, h5py.Dataset)
     images = list(stack.chosen)
     if told is not None:
         images = [images[k] for k in spread(len(images), LOOKED_AT)]

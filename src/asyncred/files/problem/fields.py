@@ -10,13 +10,21 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.problem.links import broken_link
+from asyncred.files.problem.stored import check_stored
+
 
 def node(path: Path, file: h5py.File, name: str, kind: type) -> h5py.HLObject:
-    """A group or dataset by its full name."""
+    """A group or dataset by its full name; of a dataset, all values are there."""
     found = file.get(name)
     if not isinstance(found, kind):
+        broken = None if found is not None else broken_link(file, name)
+        if broken is not None:
+            raise ValueError(f"{path}: {broken}")
         what = "missing" if found is None else f"a {type(found).__name__.lower()}"
         raise ValueError(f"{path}: /{name} is {what}, expected a {kind.__name__.lower()}")
+    if isinstance(found, h5py.Dataset):
+        check_stored(path, f"/{name}", found)
     return found
 
 

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,25 @@ MIDDLE = "middle"
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 256
 """Sides of the blocks that are chosen for a file that says none."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a scan of any layout has its parts: datasets of its file, or files."""
+
+    data: str | None = None
+    """Counts [frames, rows, columns]."""
+    angles: str | None = None
+    """[frames]; a dataset, a file, or START:STOP in degrees."""
+    image_key: str | None = None
+    """[frames]."""
+    white: str | None = None
+    dark: str | None = None
+
+    @classmethod
+    def of(cls, source: object) -> Places:
+        """The attributes of the same names."""
+        return cls(*(getattr(source, one.name) for one in fields(cls)))
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,8 @@ class Asked:
     """A file of noise of the coils; of MRI."""
     weights: str | None = None
     """Of the measurements: ``counts``, ``file`` or ``none``; None for the file's, if it has any."""
+    places: Places = field(default_factory=Places)
+    """Of tomography in a file of any layout."""
 
 
 @dataclass(frozen=True)

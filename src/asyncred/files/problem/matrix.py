@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.filters import check_group
 from asyncred.files.problem.fields import finite, node, pair
 from asyncred.files.problem.head import Asked, read_stack, write_head
 from asyncred.files.problem.kinds import CoupledData
@@ -110,6 +111,7 @@ class MatrixData(CoupledData):
         [rows] twice. No rows where the entries of one are too many, or not where they should be.
         """
         operator, first = file["operator"], group * self.run
+        check_group(operator)
         end = min(first + min(self.run, TRIED), self.rows)
         ends = operator["indptr"][first : end + 1].astype(np.int64)
         count = int(np.searchsorted(ends, ends[0] + VALUES // PARTS, "right")) - 1
@@ -157,6 +159,7 @@ class MatrixData(CoupledData):
         """All rows of A in their order, some at a time. Raises ValueError."""
         with open_hdf5(self.path) as file:
             operator, first = file["operator"], 0
+            check_group(operator)
             while first < self.rows:
                 ends = operator["indptr"][first : first + ROWS + 1].astype(np.int64)
                 self._check_ends(first, ends)

@@ -15,6 +15,8 @@ import numpy as np
 
 import h5py
 
+from asyncred.files.problem.fields import node
+
 STEP = "encodingLimits/kspace_encoding_step_1"
 
 EVEN = 2
@@ -47,7 +49,7 @@ def read_header(path: Path, file: h5py.File, name: str) -> Header | None:
     """None where there is none, or no encoding in it. Raises ValueError where it is no XML."""
     if name not in file:
         return None
-    found = np.asarray(file[name][()]).reshape(-1)
+    found = np.asarray(node(path, file, name, h5py.Dataset)[()]).reshape(-1)
     text = found[0] if found.size else b""
     text = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
     try:

@@ -18,6 +18,7 @@ from asyncred.files.problem.head import Asked
 from asyncred.files.problem.ismrmrd_file import acquisitions_of, is_ismrmrd
 from asyncred.files.problem.noise import covariance_of, read_covariance
 from asyncred.files.problem.sampling import Complex
+from asyncred.files.problem.stored import check_stored
 from asyncred.files.whole import open_hdf5
 
 Found = tuple[NDArray[Any] | None, tuple[str, ...]]
@@ -64,6 +65,7 @@ def _scan(path: Path) -> Complex:
         for name, ndim in (("noise", (2,)), ("kspace", (3, 4))):
             data = file.get(name)
             if isinstance(data, h5py.Dataset) and data.ndim in ndim and data.dtype.kind == "c":
+                check_stored(path, f"/{name}", data)
                 k = np.asarray(data[()])
                 axis = 0 if name == "noise" else k.ndim - 3
                 k = np.moveaxis(k, axis, 0).reshape(k.shape[axis], -1)

@@ -44,7 +44,7 @@ def read_nxtomo(path: Path, file: h5py.File, asked: Asked) -> CoupledData:
     sample = _child(file, entries[0], "NXsample", "sample")
     name = f"{detector}/data"
     data = stack_of_frames(path, file, name)
-    key = _image_key(path, file, f"{detector}/image_key", len(data))
+    key = read_image_key(path, file, f"{detector}/image_key", len(data))
     views, white, dark = (np.flatnonzero(key == kind) for kind in (PROJECTION, FLAT, DARK))
     if views.size == 0:
         raise ValueError(f"{path}: /{detector}/image_key has no 0, expected projections")
@@ -65,7 +65,8 @@ def read_nxtomo(path: Path, file: h5py.File, asked: Asked) -> CoupledData:
     return read_raw_tomography(counts, angles, asked, notes)
 
 
-def _image_key(path: Path, file: h5py.File, name: str, frames: int) -> NDArray[np.int64]:
+def read_image_key(path: Path, file: h5py.File, name: str, frames: int) -> NDArray[np.int64]:
+    """What each frame is, [frames]. Raises ValueError."""
     key = node(path, file, name, h5py.Dataset)
     if key.shape != (frames,) or key.dtype.kind not in "iu":
         raise ValueError(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.filters import check_group
 from asyncred.files.problem.fields import finite, node, string
 from asyncred.files.problem.head import Asked, read_stack
 from asyncred.files.problem.kinds import CoupledData
@@ -133,6 +134,7 @@ def make_model(
     path: Path, file: h5py.File, name: str, place: str, grid: BlockGrid, blocks: list[int]
 ) -> ForwardModel:
     """The model of some blocks, its answers checked. Raises ValueError naming the entry point."""
+    check_group(file["operator"])
     try:
         make = _load(name, place)
         return check_answers(make(file["operator"], grid, blocks), grid, blocks)

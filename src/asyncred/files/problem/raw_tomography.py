@@ -149,14 +149,18 @@ def read_angles(path: Path, dataset: h5py.Dataset, count: int) -> Numbers:
             f"{path}: {dataset.name} is {dataset.dtype} {list(dataset.shape)}, "
             f"expected numbers [{count}], one for each frame"
         )
-    units = string(dataset, "units")
+    return in_radians(path, dataset.name, angles, string(dataset, "units"))
+
+
+def in_radians(path: Path, name: str, angles: Numbers, units: str | None) -> Numbers:
+    """Angles of a dataset in its units, degrees where these are not said. Raises ValueError."""
     if units is None and 0 < np.ptp(angles) <= UNITLESS:
         raise ValueError(
-            f"{path}: {dataset.name} spans {np.ptp(angles):.4g} and has no attribute units, "
+            f"{path}: {name} spans {np.ptp(angles):.4g} and has no attribute units, "
             "expected 'deg' or 'rad'"
         )
     if units is not None and not units.lower().startswith(("deg", "rad")):
-        raise ValueError(f"{path}: {dataset.name} units is {units!r}, expected 'deg' or 'rad'")
+        raise ValueError(f"{path}: {name} units is {units!r}, expected 'deg' or 'rad'")
     return angles if units and units.lower().startswith("rad") else np.radians(angles)
 
 

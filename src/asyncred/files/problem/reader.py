@@ -12,13 +12,14 @@ import numpy as np
 import h5py
 
 from asyncred.files.problem.block_random import read_block_random
+from asyncred.files.problem.by_paths import flags_of, read_by_paths
 from asyncred.files.problem.cartesian_mri import read_cartesian_mri
 from asyncred.files.problem.convolution import read_convolution
 from asyncred.files.problem.data_exchange import is_data_exchange, read_data_exchange
 from asyncred.files.problem.fan_beam import read_fan_beam
 from asyncred.files.problem.fastmri import is_fastmri, read_fastmri
 from asyncred.files.problem.fields import node, string
-from asyncred.files.problem.head import FORMAT, Asked, has_truth, read_grid, read_range
+from asyncred.files.problem.head import FORMAT, Asked, Places, has_truth, read_grid, read_range
 from asyncred.files.problem.ismrmrd_file import is_ismrmrd
 from asyncred.files.problem.ismrmrd_raw import read_ismrmrd
 from asyncred.files.problem.kinds import CoupledData, Data, LocalData
@@ -30,6 +31,9 @@ from asyncred.files.problem.parallel_beam import read_parallel_beam
 from asyncred.files.problem.plausible import LOOKED_AT, Shades, of_images, spread
 from asyncred.files.problem.plugin import installed, read_plugin
 from asyncred.files.problem.superresolution import read_superresolution
+from asyncred.files.problem.surmise import looks_like
+from asyncred.files.problem.tiff import is_stack
+from asyncred.files.problem.tiff_scan import read_tiff_scan
 from asyncred.files.problem.tomography import TomographyData
 from asyncred.files.problem.weights import NAME, read_weights
 from asyncred.files.whole import open_hdf5
@@ -59,6 +63,12 @@ FOREIGN: Mapping[str, tuple[Recognises, ReadForeign]] = {
     "ismrmrd": (is_ismrmrd, read_ismrmrd),
 }
 """Files that others write: what recognises one and what reads it, by format."""
+
+BY_PATHS, TIFF = "hdf5", "tiff"
+"""HDF5 files of any layout, and folders of TIFF files."""
+
+OTHERS = (*FOREIGN, BY_PATHS, TIFF)
+"""What is no problem file of our own."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +133,12 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
 
 
 def _read(path: Path, asked: Asked) -> Problem:
+    if is_stack(path):
+        return Problem(path, TIFF, read_tiff_scan(path, asked), None, False)
     with open_hdf5(path) as file:
         found = string(file, "format")
+        if asked.places != Places():
+            return _read_by_paths(path, file, asked, own=found == FORMAT)
         _check_size(path, file, found, asked)
         if found == FORMAT:
             return _read_own(path, file, asked)
@@ -133,7 +147,7 @@ def _read(path: Path, asked: Asked) -> Problem:
                 return Problem(path, kind, read(path, file, asked), None, False)
         raise ValueError(
             f"{path}: attribute format is {found!r}, expected {FORMAT!r}, or a file of the format "
-            f"{' or '.join(FOREIGN)}"
+            f"{' or '.join(FOREIGN)}; {looks_like(file)}"
         )
 
 
@@ -148,12 +162,23 @@ def weighed(path: Path, kind: str, data: AnyData, asked: Asked) -> AnyData:
             f"{path}: --weights counts is for tomography, found {kind}; expected file, of "
             "/measurements/weights, or none"
         )
+    if kind in OTHERS:
+        if asked.weights is None:
+            return data
+        raise ValueError(f"{path}: --weights file is for problem files, found {kind}")
     with open_hdf5(path) as file:
         if asked.weights is None and NAME not in file:
             return data
-        if string(file, "format") != FORMAT:
-            raise ValueError(f"{path}: --weights file is for problem files, found {kind}")
         return data.weighed(read_weights(path, file, data.stack))
+
+
+def _read_by_paths(path: Path, file: h5py.File, asked: Asked, *, own: bool) -> Problem:
+    if own:
+        raise ValueError(
+            f"{path}: {' and '.join(flags_of(asked.places))} given, but the file is a problem of "
+            "asyncred, which says where its data are: expected none of them"
+        )
+    return Problem(path, BY_PATHS, read_by_paths(path, file, asked), None, False)
 
 
 def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:

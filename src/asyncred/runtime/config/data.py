@@ -21,13 +21,19 @@ STARTS = (
 )
 """Or a file; which of them, the kind of problem says."""
 
+LAYOUT = ("data", "angles", "image_key", "white", "dark")
+"""Parameters that say where the parts of a scan are."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
     """The problem, and what is taken of it."""
 
     problem: Path = parameter(
-        checks.path, "problem file, HDF5", section="basic", metavar="PROBLEM.h5"
+        checks.path,
+        "problem file, HDF5, or folder of TIFF files",
+        section="basic",
+        metavar="PROBLEM.h5",
     )
     images: tuple[int, int] | None = parameter(
         checks.images,
@@ -94,6 +100,45 @@ class DataConfig:
         section="data",
         default=None,
         shown="the file's, if it has any",
+    )
+    data: str | None = parameter(
+        checks.text,
+        "dataset with the counts [frames, rows, columns]",
+        section="layout",
+        metavar="/PATH",
+        default=None,
+    )
+    angles: str | None = parameter(
+        checks.text,
+        "dataset with the angle of every frame, a text or .npy file of degrees, or degrees from "
+        "START to STOP, both included",
+        section="layout",
+        metavar="/PATH|FILE|START:STOP",
+        default=None,
+    )
+    image_key: str | None = parameter(
+        checks.text,
+        "dataset that says what every frame is: 0 projection, 1 white field, 2 dark field",
+        section="layout",
+        metavar="/PATH",
+        default=None,
+        shown="all are projections",
+    )
+    white: str | None = parameter(
+        checks.text,
+        "white fields, the beam without object: a dataset; of TIFF a folder or file",
+        section="layout",
+        metavar="/PATH|FILES",
+        default=None,
+        shown="the frames of key 1; without any, data are transmissions",
+    )
+    dark: str | None = parameter(
+        checks.text,
+        "dark fields, without beam, in the same way",
+        section="layout",
+        metavar="/PATH|FILES",
+        default=None,
+        shown="the frames of key 2, or 0",
     )
     strict: bool = parameter(
         checks.flag,
