@@ -132,7 +132,15 @@ def test_start_from_any_file(value, shape, tmp_path):
     ("write", "words"),
     [
         (lambda file: file.create_group("other"), "neither /entry/data/data nor /data"),
-        (lambda file: file.create_group("data"), "/data is a group, expected an image"),
+        (lambda file: file.create_group("data"), "/data is a group, expected a dataset"),
+        (
+            lambda file: file.update({"data": h5py.ExternalLink("gone.h5", "/data")}),
+            "/data links to /data of the file gone.h5, which is missing",
+        ),
+        (
+            lambda file: file.create_dataset("data", GRID.shape, "f4", chunks=(5, 5)),
+            "/data: 42 of 42 chunks were never written, of entries 0 to 25",
+        ),
         (lambda file: file.update({"data": np.ones((2, 26, 34))}), r"\[2, 26, 34\], expected \[26"),
         (lambda file: file.update({"data": np.ones((26, 33))}), r"/data is \[26, 33\], expected"),
     ],

@@ -106,6 +106,12 @@ def test_a_pattern(folder, counted, expected):
     assert names == [f"img_{k}.tif" for k in range(VIEWS)]
 
 
+@pytest.mark.parametrize("name", ["scan[1].h5", "scan_*.nxs"])
+def test_what_is_no_stack(tmp_path, name):
+    with pytest.raises(ValueError, match="no such file"):
+        read_problem(tmp_path / name)
+
+
 def test_angles_of_a_file(tmp_path, folder, expected):
     angles = tmp_path / "angles.txt"
     np.savetxt(angles, HALF_TURN)

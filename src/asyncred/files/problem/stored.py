@@ -112,7 +112,7 @@ def _check_virtual(where: str, dataset: h5py.Dataset, depth: int) -> None:
             "expected sources for all"
         )
     looked: set[tuple[str, str]] = set()
-    for name, key, frames, extent in sources[:: -(-len(sources) // OPENED)]:
+    for name, key, frames, extent in reversed(sources[:: -len(sources) // OPENED]):
         what = f"{where}: its source {name}, for {_frames(dataset, frames)}"
         data = _source(what, str(places[name]), key, extent)
         if (name, key) not in looked and depth < NESTED:

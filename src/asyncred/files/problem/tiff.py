@@ -90,7 +90,8 @@ def is_stack(path: Path) -> bool:
         return True
     if path.exists():
         return path.suffix.lower() in SUFFIXES
-    return bool(PATTERN.search(str(path)))
+    suffix = path.suffix.lower()
+    return bool(PATTERN.search(str(path))) and (not suffix or suffix.startswith(SUFFIXES[0]))
 
 
 def files_of(path: Path) -> list[Path]:

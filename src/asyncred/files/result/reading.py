@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.problem.fields import node
 from asyncred.files.result.writing import ROWS_OF_RECONSTRUCTION, TIMES
 from asyncred.files.whole import open_hdf5
 from asyncred.grid import BlockGrid
@@ -163,9 +164,7 @@ def read_start(
     name = next((key for key in ("entry/data/data", "data") if key in file), None)
     if name is None:
         raise ValueError(f"{path}: neither /entry/data/data nor /data, expected an image")
-    data = file[name]
-    if not isinstance(data, h5py.Dataset):
-        raise ValueError(f"{path}: /{name} is a group, expected an image")
+    data = node(path, file, name, h5py.Dataset)
     numbers = file["entry/images"][:].tolist() if "entry/images" in file else []
     rows: dict[int, tuple[int, ...]] = {
         image: (row,) for row, image in enumerate(numbers or images)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncred.errors import InputError
-from asyncred.runtime.config.data import LAYOUT, DataConfig, FilesConfig
+from asyncred.runtime.config.data import DataConfig, FilesConfig
 from asyncred.runtime.config.declare import Said, build, plain
 from asyncred.runtime.config.denoiser import DenoiserConfig
 from asyncred.runtime.config.machine import MachineConfig
@@ -54,9 +54,9 @@ class RunConfig:
         """The parameters as plain values, for the result file."""
         found = plain(self)
         found["start"] = file_or_name(found["start"])
-        for key in LAYOUT:
-            path = Path(found[key] or "")
-            found[key] = str(path.resolve()) if found[key] and path.exists() else found[key]
+        for key in ("angles", "white", "dark") if self.data.data is None else ("angles",):
+            told = found[key]
+            found[key] = str(Path(told).resolve()) if told and Path(told).exists() else told
         return {key: None if value == math.inf else value for key, value in found.items()}
 
 
