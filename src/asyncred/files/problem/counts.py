@@ -75,7 +75,7 @@ class Counts:
         Of light that no beam can have, at most the beam. Of transmissions these. Raises ValueError.
         """
         transmissions, dead = self.transmissions(row, views)
-        with open_hdf5(self.path) as file:
+        with self.opened() as file:
             _, light = self._fields(file, row)
         share = np.clip(transmissions, np.float32(LEAST), np.float32(1))
         return np.asarray(np.where(dead, 0, share * light), np.float32)
