@@ -87,7 +87,7 @@ KINDS = {
     "ct": (CT, (*SMALL, "--views", "30"), ()),
     "fan": (FAN, (*SMALL, "--views", "50", "--detector", "curved"), ()),
     "mri": (MRI, (*SMALL, "--coils", "3"), ()),
-    "own": (OWN, (*SMALL, "--views", "30"), ("--start", "adjoint", "--tau", "0.025")),
+    "own": (OWN, (*SMALL, "--views", "30"), ("--start", "adjoint", "--tau", "0.1")),
 }
 
 
