@@ -82,10 +82,13 @@ def test_what_has_no_weight_may_be_anything(files, tmp_path):
     """NaN in y where the weight is 0: never seen; elsewhere refused as ever."""
     for kind, path in files.items():
         y = y_of(path)
-        w = np.ones(y.shape, np.float32)
-        w.ravel()[::3] = 0
+        w = np.float32(np.random.default_rng(4).random(y.shape) < 0.97)
         copy = with_weights(path, tmp_path, w, y=np.where(w > 0, y, np.nan).astype(y.dtype))
         data_of(copy).check()
+        problem = read_problem(copy)
+        assert not problem.doubts(problem.shades), kind
+        noise = read_problem(path).noise()
+        assert noise is None or problem.noise() == pytest.approx(noise, rel=0.5, abs=2e-3), kind
         if kind != "inpaint":
             with pytest.raises(ValueError, match="NaN or Inf"):
                 data_of(copy, weights="none").check()

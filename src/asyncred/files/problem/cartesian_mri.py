@@ -44,9 +44,11 @@ class CartesianMriData(MriData):
             self.sensitivities([block])
 
     def kspace(self, coils: slice, rows: slice, cols: slice) -> Complex:
-        """A part of k-space, complex [coils, ky, kx]."""
+        """A part of k-space, complex [coils, ky, kx], 0 where its weight is."""
+        part = coils, rows, cols
         with open_hdf5(self.path) as file:
-            return np.asarray(file["measurements/y"][(*self.stack.leading, coils, rows, cols)])
+            k = np.asarray(file["measurements/y"][(*self.stack.leading, *part)])
+        return self.known(k, part)
 
     def sensitivities(self, blocks: list[int]) -> dict[int, Complex]:
         """s_c on some blocks, complex64 [C, h, w]. Raises ValueError."""

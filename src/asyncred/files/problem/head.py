@@ -4,6 +4,7 @@
 /image   attrs shape = [H, W]; optional block = [bh, bw], chosen from the ranks where it is
          missing, and range = [LOW, HIGH], the values of black and white (0, 1)
 /truth   float32 or complex64 [H, W] or [T, H, W], optional
+/measurements/weights  optional, of any kind (``weights``)
 """
 
 from __future__ import annotations

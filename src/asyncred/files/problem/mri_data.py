@@ -119,6 +119,8 @@ class MriData(CoupledData):
         k, mask = self._some_coils(weighted=True)
         parts = [outer(k[:, rows], mask[rows]) for rows in outer_rows(len(mask))]
         samples = np.concatenate(parts, axis=1)
+        if self.weights is not None:
+            samples = samples[samples != 0]
         if samples.size < FEWEST:
             return None
         sigma = float(np.median(np.abs(samples))) / MEDIAN
@@ -173,8 +175,6 @@ class MriData(CoupledData):
         read = slice(coils.start, coils.stop) if W is None else ALL
         samples = np.ascontiguousarray(self._living(self.kspace(read, ALL, ALL), read)[:, mask])
         first, last = (coils.start, coils.stop) if W is None else (0, self.coils)
-        if self.weights is not None:
-            samples = np.where(self._weights_on(range(first, last))[:, mask] > 0, samples, 0)
         finite(self.path, f"{self.name}: coils {first} to {last - 1}", samples)
         if W is not None:
             samples = W[coils.start : coils.stop] @ samples
