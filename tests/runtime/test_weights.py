@@ -118,7 +118,7 @@ def test_every_update_ends_where_the_serial_solver_does(problem, D, tmp_path):
     cases = [(u, bounds) for u in ("gradient", "proximal") for bounds in star]
     for ranks in (1, 2):
         outputs = {(*case, ranks): tmp_path / f"{ranks}-{k}.h5" for k, case in enumerate(cases)}
-        common = ("--denoiser", D, "--tau", TAU, "--start", "zero", "--tol", "1e-7")
+        common = ("--denoiser", D, "--tau", TAU, "--start", "zero", "--tol", "1e-6")
         common = (*common, "--epochs", "2500", "--threads", "1")
         commands = [
             ["run", problem, "-o", output, "--update", update, "--bounds", bounds, *common]

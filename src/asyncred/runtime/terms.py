@@ -177,7 +177,8 @@ def _model(data: CoupledData, team: Team) -> ForwardModel:
 def _measured(data: CoupledData, comm: Comm) -> None:
     """Read what is measured of the own groups, for what is wrong with it. Raises ValueError."""
     data.y(own_groups(data, comm))
-    data.weights_of(own_groups(data, comm))
+    if data.weights is not None:
+        data.weights_of(own_groups(data, comm))
 
 
 def own_groups(data: CoupledData, comm: Comm) -> range:
