@@ -110,7 +110,7 @@ def _doctor(options: argparse.Namespace, comm: Comm) -> int:
 
 def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
-    from asyncred.files.problem import Asked
+    from asyncred.files.problem import Asked, Corrections
     from asyncred.files.whole import check_writable
 
     asked = Asked(
@@ -120,6 +120,8 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
         center=options.center,
         size=options.size,
         noise_scan=options.noise_scan,
+        views=options.views,
+        corrections=Corrections.of(options.zingers, options.rings, options.air),
     )
 
     def check() -> str:
@@ -166,7 +168,9 @@ def _show(options: argparse.Namespace, comm: Comm) -> int:
     def show() -> str:
         result = read_result(Path(options.result), options.image)
         if not len(result.history):
-            raise ValueError(f"{result.path}: row {options.image} is not there yet")
+            why = result.provenance.get("left_out")
+            state = f"was left out: {why}" if why else "is not there yet"
+            raise ValueError(f"{result.path}: row {options.image} {state}")
         picture = Path(options.output or Path(options.result).with_suffix(".png"))
         if picture.resolve() == result.path.resolve():
             raise ValueError(f"{picture}: is the result file, expected another name")

@@ -13,7 +13,7 @@ import numpy as np
 from asyncred.denoisers.onnx import EXACT, DenoiserModel
 from asyncred.errors import InputError
 from asyncred.files.checkpoint import read_block
-from asyncred.files.problem import Asked, Problem, read_problem
+from asyncred.files.problem import Asked, Corrections, Problem, read_problem
 from asyncred.files.problem.plausible import settle
 from asyncred.files.result import read_result_block, read_start
 from asyncred.operators import Image
@@ -136,6 +136,8 @@ def _of_file(asked: DataConfig, ranks: int, block: int | tuple[int, int] | None)
         center=asked.center,
         size=asked.size,
         noise_scan=asked.noise_scan,
+        views=asked.views,
+        corrections=Corrections.of(asked.zingers, asked.rings, asked.air),
     )
 
 

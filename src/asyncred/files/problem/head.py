@@ -27,6 +27,23 @@ SMALLEST_BLOCK, LARGEST_BLOCK = 16, 256
 
 
 @dataclass(frozen=True)
+class Corrections:
+    """Which flaws of a detector are corrected, besides those that leave no measurement."""
+
+    zingers: bool = True
+    """Single values far above their neighbours are replaced by the local median."""
+    rings: bool = False
+    """What a column adds to all views is taken off."""
+    air: bool = False
+    """The level of the beam is that of the air beside the object, view by view."""
+
+    @classmethod
+    def of(cls, zingers: str, rings: str, air: str) -> Corrections:
+        """From words, auto or none."""
+        return cls(*(word == "auto" for word in (zingers, rings, air)))
+
+
+@dataclass(frozen=True)
 class Asked:
     """What the user says of a file besides its name."""
 
@@ -43,6 +60,11 @@ class Asked:
     """Side of the image in pixels, where the file leaves it open."""
     noise_scan: Path | None = None
     """A file of noise of the coils; of MRI."""
+    views: tuple[tuple[int, int], ...] | None = None
+    """Which projections of a foreign file, as ranges from the first to the end, which is excluded;
+    None for all."""
+    corrections: Corrections = Corrections()
+    """Of counts in a foreign file."""
 
 
 @dataclass(frozen=True)

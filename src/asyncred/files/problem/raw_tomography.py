@@ -18,28 +18,27 @@ from numpy.typing import NDArray
 import h5py
 
 from asyncred.files.problem.axis import completed, redundancy, rotation_axis, side_for
-from asyncred.files.problem.counts import LEAST, Counts, LastSlice
-from asyncred.files.problem.fields import reals, string
-from asyncred.files.problem.flaws import bridged, zingers
+from asyncred.files.problem.counts import Counts, LastSlice
+from asyncred.files.problem.fields import string
+from asyncred.files.problem.frames import named
 from asyncred.files.problem.head import Asked, block_for, choose
 from asyncred.files.problem.kinds import CoupledData
 from asyncred.files.problem.noise_estimate import of_lines, relative
 from asyncred.files.problem.parallel_beam import ParallelBeamData
 from asyncred.files.problem.plausible import Shades, of_images, spread
 from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
+from asyncred.files.problem.survey import survey
 from asyncred.grid import BlockGrid
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
+Frame = NDArray[np.int64]
 
 SURVEYED = 3
 """Slices that are looked at beforehand, at most."""
 
 FURTHER = 9
 """Slices that are looked at where those tell no axis, at most."""
-
-LARGEST = 1.5
-"""No transmission is larger, but for zingers."""
 
 UNITLESS = 2 * np.pi + 0.01
 """Angles without units over no more than this may as well be radians."""
@@ -100,17 +99,18 @@ def read_raw_tomography(
     stack = choose(counts.path, rows, asked)
     for most in (SURVEYED, FURTHER):
         slices = [stack.chosen[k] for k in spread(len(stack.chosen), most)]
-        y, found = _survey(counts, slices)
         try:
-            axis = rotation_axis(counts.path, y, slices, angles, asked)
+            found = survey(counts, slices)
+            axis = rotation_axis(counts.path, found.y, found.slices, angles[found.good], asked)
             break
         except ValueError:
             if len(slices) in (len(stack.chosen), FURTHER):
                 raise
-    told = [row not in axis.silent for row in slices]
+    angles, y = angles[found.good], found.y
+    told = [row not in axis.silent for row in found.slices]
     field_of_view = side_for(y[told], angles, axis.center)
     side = asked.size or field_of_view
-    surveyed = dict(zip(slices, y, strict=True))
+    surveyed = dict(zip(found.slices, y, strict=True))
     return RawTomographyData(
         counts.path,
         BlockGrid((side, side), block_for((side, side), asked)),
@@ -120,10 +120,14 @@ def read_raw_tomography(
         spacing=1.0,
         center=axis.center,
         pixel=1.0,
-        counts=counts,
+        counts=found.counts,
         half=field_of_view > bins,
-        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found),
-        suspected=(*axis.doubts, *_suspected(counts, surveyed, angles, axis.center, side)),
+        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found.notes),
+        suspected=(
+            *axis.doubts,
+            *found.doubts,
+            *_suspected(counts, surveyed, angles, axis.center, side),
+        ),
         roughness=_roughness([y_i for y_i, known in zip(y, told, strict=True) if known]),
     )
 
@@ -134,13 +138,23 @@ def _roughness(slices: list[Array]) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def read_angles(path: Path, dataset: h5py.Dataset, count: int) -> Numbers:
-    """Angles in radians [count]; degrees where the units are not said. Raises ValueError."""
-    angles = reals(path, dataset, 1, f"numbers [{count}]")
-    if angles.size != count:
+def read_angles(path: Path, dataset: h5py.Dataset, count: int, used: Frame) -> Numbers:
+    """Angles in radians of the frames that are used, of ``count``, and finite there.
+
+    In degrees where the units are not said. Raises ValueError.
+    """
+    angles = np.asarray(dataset[()])
+    if angles.ndim != 1 or angles.dtype.kind not in "fiu" or angles.size != count:
         raise ValueError(
             f"{path}: {dataset.name} is {dataset.dtype} {list(dataset.shape)}, "
             f"expected numbers [{count}], one for each frame"
+        )
+    angles = angles[used].astype(np.float64)
+    lost = used[~np.isfinite(angles)]
+    if lost.size:
+        raise ValueError(
+            f"{path}: {dataset.name} is NaN or Inf in frames {named(lost)}, expected finite "
+            f"numbers [{count}] in all projections: --views A:B leaves others out"
         )
     units = string(dataset, "units")
     if units is None and 0 < np.ptp(angles) <= UNITLESS:
@@ -172,39 +186,3 @@ def _suspected(
         for row, slice_ in y.items()
     }
     return of_images(found, stack=True)
-
-
-def _survey(counts: Counts, slices: list[int]) -> tuple[Array, list[str]]:
-    """y of some slices, float32 [slices, views, bins], and what is wrong with them."""
-    views, _, bins = counts.shape
-    y = np.empty((len(slices), views, bins), np.float32)
-    bright, low, dead_columns = 0, 0, 0
-    for k, row in enumerate(slices):
-        transmissions, dead = counts.transmissions(row, range(views))
-        living = transmissions[:, ~dead]
-        if counts.white is None:
-            _check_transmissions(counts, row, living)
-        bright += zingers(living)
-        dead_columns += int(dead.sum())
-        low += int((living < LEAST).sum())
-        y[k] = bridged(-np.log(np.maximum(transmissions, np.float32(LEAST))), dead)
-    found = {
-        "zingers (left as they are)": bright,
-        "dead columns (no light, or stuck; bridged from their neighbours)": dead_columns,
-        f"transmissions below {LEAST:g} (raised to it)": low,
-    }
-    where = f"slice{'s' * (len(slices) > 1)} {', '.join(map(str, slices))}"
-    return y, [f"{where}: {what}: {count}" for what, count in found.items() if count]
-
-
-def _check_transmissions(counts: Counts, row: int, values: Array) -> None:
-    """Raise ValueError unless values without a white field can be transmissions."""
-    top = float(np.quantile(values, 0.999))
-    middle = values.shape[1] // 4
-    outside = np.median(np.c_[values[:, :1], values[:, -1:]])
-    if top > LARGEST or outside < np.median(values[:, middle : values.shape[1] - middle]):
-        raise ValueError(
-            f"{counts.path}: no white field, and row {row} of /{counts.projections.name} is up to "
-            f"{top:.4g}, {outside:.4g} at its ends: expected a white field, or transmissions up "
-            f"to {LARGEST} that are largest beside the object"
-        )
