@@ -88,7 +88,7 @@ def _lit(counts: Array, white: Array | None, dark: Array | None) -> Marked:
     finite = np.asarray(np.isfinite(part).all(axis=1))
     part = np.where(finite[:, None], part, 0)
     level, noise = 0.0, 0.0
-    if white is not None and dark is not None:
+    if white is not None and dark is not None and np.isfinite(dark).all():
         level = float(np.median(dark))
         noise = 1.4826 * float(np.median(np.abs(dark - np.median(dark, axis=0))))
     bright = np.quantile(part, 0.9, axis=1) - level
@@ -103,6 +103,7 @@ def _lit(counts: Array, white: Array | None, dark: Array | None) -> Marked:
 def _fields(white: Array, dark: Array | None) -> tuple[Marked, Marked]:
     """Which white frames have about the light that the others have, and which dark ones none."""
     dark = np.zeros((0, white.shape[1]), np.float32) if dark is None else dark
+    white, dark = (np.where(np.isfinite(part), part, 0) for part in (white, dark))
     bright, faint = np.median(white, axis=1), np.median(dark, axis=1)
     level = float(np.median(faint)) if faint.size else 0.0
     light = float(np.median(bright)) - level
