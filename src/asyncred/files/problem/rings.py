@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
+from scipy.ndimage import median_filter, uniform_filter1d
 
 Array = NDArray[np.float32]
 
@@ -20,7 +20,10 @@ VIEWS = 512
 """Spread evenly, that tell stripes, at most."""
 
 WIDTH = 9
-"""Columns that a column is compared with."""
+"""Columns whose median a column is compared with,"""
+
+MEAN = 3
+"""and neighbouring medians that are averaged for it."""
 
 CLEAR = 3.0
 """Standard errors from which on a stripe is one."""
@@ -28,7 +31,8 @@ CLEAR = 3.0
 
 def stripes(y: Array) -> Array:
     """What each column adds to line integrals [views, columns], 0 where that is not clear."""
-    apart = y - median_filter(y, size=(1, WIDTH), mode="nearest")
+    about = median_filter(y, size=(1, WIDTH), mode="nearest")
+    apart = y - uniform_filter1d(about, MEAN, axis=1, mode="nearest")
     middle = np.median(apart, axis=0)
     scatter = 1.4826 * np.median(np.abs(apart - middle), axis=0)
     error = np.sqrt(np.pi / 2) * scatter / np.sqrt(len(y))
