@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter, rank_filter
+from scipy.ndimage import rank_filter
 
 Array = NDArray[np.float32]
 Columns = NDArray[np.bool_]
@@ -86,7 +86,8 @@ def scatter_of(transmissions: Array, light: Array) -> float:
 
     1 for photons that are counted one by one.
     """
-    ratio = _above(transmissions, light)[1]
+    around = rank_filter(transmissions, -3, size=3, mode="mirror")
+    ratio = (transmissions - around) / _root(around, light)
     return float(1.4826 * np.median(np.abs(ratio - np.median(ratio))))
 
 
@@ -97,27 +98,38 @@ def zingers(transmissions: Array, light: Array, scatter: float) -> Pixels:
     views before and after, is none, and two zingers side by side are two. Counts scatter with
     ``scatter`` times their square root; ``light`` [columns] are those of the free beam.
     """
-    around, ratio = _above(transmissions, light)
-    above = transmissions - around
-    found: Pixels = (ratio > FAR * scatter) & (above > SHARE * around)
-    return found
+    return _zingers(transmissions, light, scatter)[0]
 
 
 def without_zingers(transmissions: Array, light: Array, scatter: float) -> tuple[Array, Pixels]:
     """Zingers replaced by the median of three by three, and where they were; [views, columns]."""
     found = np.zeros(transmissions.shape, bool)
     for _ in range(PASSES):
-        bright = zingers(transmissions, light, scatter)
-        if not bright.any():
+        bright, nine = _zingers(transmissions, light, scatter)
+        if not len(nine):
             break
         found |= bright
-        middle = median_filter(transmissions, size=3, mode="mirror")
-        transmissions = np.where(bright, middle, transmissions)
+        transmissions = transmissions.copy()
+        transmissions[bright] = np.median(nine, axis=1)
     return transmissions, found
 
 
-def _above(transmissions: Array, light: Array) -> tuple[Array, Array]:
-    """The third largest of nine, and how far the values lie above it, in square roots of counts."""
-    around = rank_filter(transmissions, -3, size=3, mode="mirror")
-    scatter = np.sqrt(np.maximum(around, np.float32(FAINT)) / light)
-    return around, (transmissions - around) / scatter
+def _zingers(T: Array, light: Array, scatter: float) -> tuple[Pixels, Array]:
+    """Where zingers are, and the nine values about each of them."""
+    padded = np.pad(T, 1, mode="reflect")
+    beside = np.minimum(padded[1:-1, :-2], padded[1:-1, 2:])
+    before = np.minimum(padded[:-2, 1:-1], padded[2:, 1:-1])
+    # The smaller of two neighbours is no larger than the third largest of the nine.
+    view, column = np.nonzero((1 + SHARE) * np.maximum(beside, before) < T)
+    nine = np.stack([padded[view + i, column + k] for i in range(3) for k in range(3)], axis=1)
+    around = np.partition(nine, -3, axis=1)[:, -3]
+    above = T[view, column] - around
+    bright = (above > FAR * scatter * _root(around, light[column])) & (above > SHARE * around)
+    found = np.zeros(T.shape, bool)
+    found[view[bright], column[bright]] = True
+    return found, nine[bright]
+
+
+def _root(counts: Array, light: Array) -> Array:
+    """The square root of counts, as a share of the free beam's."""
+    return np.asarray(np.sqrt(np.maximum(counts, np.float32(FAINT)) / light))

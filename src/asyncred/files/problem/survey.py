@@ -16,6 +16,7 @@ from asyncred.files.problem.correction import LEAST, Correction, Detector, Row, 
 from asyncred.files.problem.counts import Counts
 from asyncred.files.problem.flaws import bridged, narrow, scatter_of
 from asyncred.files.problem.frames import Screened, named, screened
+from asyncred.files.problem.plausible import VALUES
 from asyncred.files.problem.saturation import top_of
 
 Array = NDArray[np.float32]
@@ -28,6 +29,9 @@ OFF = 0.02
 
 SATURATED = 0.002
 """Share of the pixels that may be saturated."""
+
+FEWEST = 16
+"""Views that tell how counts scatter, at least."""
 
 WHOLE = 100
 """Counts that are larger are counted one by one, if they are whole numbers; and frames that are
@@ -103,7 +107,7 @@ def _corrections(
 def _detector(counts: Counts, slices: list[Correction]) -> Detector:
     """What slices tell of the detector that each of all needs."""
     scatter = [
-        scatter_of(one.transmissions(one.row.counts)[:, ~one.dead], one.light[~one.dead])
+        scatter_of(one.transmissions(_middle(one.row.counts))[:, ~one.dead], one.light[~one.dead])
         for one in slices
     ]
     parts = [part for one in slices for part in (one.row.counts, one.row.white) if part is not None]
@@ -114,6 +118,14 @@ def _detector(counts: Counts, slices: list[Correction]) -> Detector:
         top_of(parts, counts.largest) if whole and parts else np.inf,
         whole,
     )
+
+
+def _middle(counts: Array) -> Array:
+    """Some views one after the other, as many as make up ``VALUES``."""
+    views, columns = counts.shape
+    some = min(views, max(FEWEST, VALUES // columns))
+    first = (views - some) // 2
+    return counts[first : first + some]
 
 
 def _is_whole(counts: Array) -> bool:
