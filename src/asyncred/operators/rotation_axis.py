@@ -122,7 +122,7 @@ def _sharpened(found: Estimate, moved: Motion) -> Estimate:
     """
     error = CAREFUL * moved.error
     apart = abs(moved.axis - found.center)
-    poor = found.error > max(POOR, CAREFUL * error)
+    poor = max(POOR, CAREFUL * error) < found.error < LARGEST
     if not poor or apart > SURE * (found.error + error):
         return found
     return replace(found, center=moved.axis, error=error)
