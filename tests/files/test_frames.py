@@ -68,6 +68,17 @@ def test_views_without_light_are_left_out(tmp_path, counted, write, flaw):
     np.testing.assert_array_equal(found.of(1).y(range(5, 30)), y[5:30])
 
 
+def test_too_many_views_without_light_are_said_where_the_axis_is_not_found(tmp_path, counted):
+    data = counted.data.copy()
+    data[25:] = 0
+    path = write_data_exchange(tmp_path / "scan.h5", replace(counted, data=data))
+    with pytest.raises(ValueError, match="axis was not found: 25 views over 72 degrees") as error:
+        read_problem(path)
+    assert str(error.value).endswith(
+        "; 35 of 60 views left out, without light or never written: 25 to 59"
+    )
+
+
 def test_dim_views_are_kept(tmp_path, counted):
     dim = counted.data.copy()
     dim[10:14] = counted.dark[0] + (dim[10:14].astype(float) - counted.dark[0]).clip(0) * 0.05

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import h5py
 
-from asyncred.files.problem.axis import completed, redundancy, rotation_axis, side_for
+from asyncred.files.problem.axis import Found, completed, redundancy, rotation_axis, side_for
 from asyncred.files.problem.counts import Counts, LastSlice
 from asyncred.files.problem.fields import string
 from asyncred.files.problem.frames import named
@@ -28,7 +28,7 @@ from asyncred.files.problem.noise_estimate import of_lines, relative
 from asyncred.files.problem.parallel_beam import ParallelBeamData
 from asyncred.files.problem.plausible import Shades, of_images, spread
 from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
-from asyncred.files.problem.survey import survey
+from asyncred.files.problem.survey import Survey, survey
 from asyncred.grid import BlockGrid
 from asyncred.operators import ForwardModel
 from asyncred.operators.line_integrals import ramp_filtered
@@ -145,7 +145,7 @@ def read_raw_tomography(
         slices = [stack.chosen[k] for k in spread(len(stack.chosen), most)]
         try:
             found = survey(counts, slices)
-            axis = rotation_axis(counts.path, found.y, found.slices, angles[found.good], asked)
+            axis = _axis(counts.path, found, angles[found.good], asked)
             break
         except ValueError:
             if len(slices) in (len(stack.chosen), FURTHER):
@@ -166,7 +166,7 @@ def read_raw_tomography(
         pixel=1.0,
         counts=found.counts,
         half=field_of_view > bins,
-        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found.notes),
+        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found.frames, *found.notes),
         suspected=(
             *axis.doubts,
             *found.doubts,
@@ -174,6 +174,14 @@ def read_raw_tomography(
         ),
         roughness=_roughness([y_i for y_i, known in zip(y, told, strict=True) if known]),
     )
+
+
+def _axis(path: Path, found: Survey, angles: Numbers, asked: Asked) -> Found:
+    """The rotation axis. Raises ValueError that names the frames without which it is not found."""
+    try:
+        return rotation_axis(path, found.y, found.slices, angles, asked)
+    except ValueError as error:
+        raise ValueError("; ".join((str(error), *found.frames))) from None
 
 
 def _roughness(slices: list[Array]) -> float | None:

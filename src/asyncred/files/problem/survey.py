@@ -50,7 +50,10 @@ class Survey:
     """Those that hold measurements."""
     y: Array
     """Their line integrals [slices, views, bins]."""
+    frames: tuple[str, ...]
+    """Which frames are left out, a note for each kind."""
     notes: tuple[str, ...]
+    """Of the slices."""
     doubts: tuple[str, ...]
 
 
@@ -79,7 +82,8 @@ def survey(counts: Counts, slices: Sequence[int]) -> Survey:
         kept.views,
         list(done),
         np.stack([one.y for one in done.values()]),
-        (*_of_frames(counts, kept), *left, *_of_slices(found, done)),
+        tuple(_of_frames(counts, kept)),
+        (*left, *_of_slices(found, done)),
         (*_saturated(list(found.values())), *_beam(found)),
     )
 
