@@ -10,6 +10,10 @@ class InputError(ValueError):
     """What the user gave is wrong: one line, exit code 2, no traceback."""
 
 
+class BadImage(InputError):
+    """One image of a stack has no measurements that could be used; the others may have."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean NAME?`` where a known name begins with the word or is close to it.
 

@@ -11,8 +11,10 @@ import h5py
 
 from asyncred.commands.center_picture import LABEL, about
 from asyncred.commands.cli import main
+from asyncred.errors import BadImage
 from asyncred.files.problem import Asked, read_problem
 from asyncred.files.problem.counts import PROBED
+from asyncred.files.problem.flaws import PASSES
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
 from launch import mpirun
@@ -114,7 +116,11 @@ def test_rows_outside_of_the_beam_do_not_move_the_axis(tmp_path, counted):
     half_lit = type(counted)(counted.truth, counted.angles, data, white, counted.dark)
     found = read_problem(write_data_exchange(tmp_path / "scan.h5", half_lit)).data
     assert abs(found.center - CENTER) < 0.1
-    assert found.notes[1] == "rotation axis: slice 2 left out, outside of the beam or empty"
+    assert found.notes[1].startswith(
+        "slice 2 left out: /exchange/data: row 2 sees no light, outside"
+    )
+    with pytest.raises(BadImage, match="row 2 sees no light, outside of the beam or empty: white"):
+        found.of(2).check()
 
 
 def test_further_slices_are_looked_at_where_the_first_tell_nothing(tmp_path):
@@ -153,8 +159,10 @@ def test_a_rank_reads_its_views_of_one_row_once(path, monkeypatch):
         data.y(range(20, 50))
         data.filtered(range(20, 50))
     shapes = [shape for name, shape in reads if name == "/exchange/data"]
-    assert shapes[0] == (30, SIDE) and sum(len(shape) == 2 for shape in shapes) == len(shapes)
-    assert sum(shape[0] for shape in shapes) <= 30 + 2 * PROBED
+    assert shapes[0] == (30 + 2 * PASSES, SIDE) and sum(len(shape) == 2 for shape in shapes) == len(
+        shapes
+    )
+    assert sum(shape[0] for shape in shapes) <= 30 + 2 * PASSES + 2 * PROBED
     assert [shape for name, shape in reads if name == "/exchange/data_white"] == [(12, SIDE)]
 
 
@@ -172,7 +180,7 @@ def test_dead_columns_and_zingers_are_noted(tmp_path, counted):
     broken = type(counted)(counted.truth, counted.angles, data, white, counted.dark)
     found = read_problem(write_data_exchange(tmp_path / "scan.h5", broken)).data
     assert found.notes[1:] == (
-        "slices 0, 1, 2: zingers (left as they are): 2",
+        "slices 0, 1, 2: zingers (replaced by the median about them; --zingers none keeps them): 2",
         "slices 0, 1, 2: dead columns (no light, or stuck; bridged from their neighbours): 2",
     )
     exact = projected(counted.truth, HALF_TURN, CENTER)
@@ -187,8 +195,10 @@ def test_starved_rays_are_finite(tmp_path, counted):
     data[4, 1, 30:33] = 0
     starved = type(counted)(counted.truth, counted.angles, data, counted.white, counted.dark)
     found = read_problem(write_data_exchange(tmp_path / "scan.h5", starved)).data
-    np.testing.assert_allclose(found.of(1).y(range(4, 5))[0, 30:33], -np.log(1e-4), rtol=1e-5)
-    assert found.notes[-1] == "slices 0, 1, 2: transmissions below 0.0001 (raised to it): 3"
+    light = counted.white[:, 1].mean(0) - counted.dark[:, 1].mean(0)
+    expected = np.log(light[30:33])
+    np.testing.assert_allclose(found.of(1).y(range(4, 5))[0, 30:33], expected, rtol=1e-5)
+    assert found.notes[-1] == "slices 0, 1, 2: transmissions below one count (raised to it): 3"
 
 
 def test_radians_and_no_angles_at_all(path):
@@ -256,7 +266,7 @@ WRONG = {
     ),
     "an endless angle": (
         put("theta", np.where(HALF_TURN == 9, np.inf, HALF_TURN)),
-        "/exchange/theta is float64 [60], expected numbers [60], finite",
+        "/exchange/theta is NaN or Inf in frames 3, expected finite numbers [60] in all",
     ),
     "other units": (
         put("theta", HALF_TURN, units="turns"),
@@ -280,9 +290,8 @@ WRONG = {
     ),
     "no light": (
         lambda exchange: put("data_white", exchange["data_dark"][:])(exchange),
-        "/exchange/data: row 0 has no column that works",
+        "/exchange/data: row 0 sees no light, outside of the beam or empty: white fields are 0",
     ),
-    "nan": (nan, "/exchange/data: row 1, views 0 to 59 holds 1 NaN or Inf"),
     "infinite white": (
         put("data_white", np.full((2, SLICES, SIDE), np.inf, "f4")),
         f"/exchange/data_white: row 0 holds {2 * SIDE} NaN or Inf",
@@ -297,6 +306,15 @@ def test_what_is_wrong(name, path):
     with pytest.raises(ValueError, match=re.escape(f"{path}: {message}")) as error:
         read_problem(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_slice_with_nan_is_left_out(path):
+    found = read_problem(change(path, nan)).data
+    message = "/exchange/data: row 1 holds 1 NaN or Inf, expected finite numbers"
+    assert found.notes[1] == f"slice 1 left out: {message}"
+    with pytest.raises(BadImage, match=re.escape(message)):
+        found.of(1).check()
+    found.of(2).check()
 
 
 def test_line_integrals_are_not_taken_for_transmissions(path):

@@ -17,6 +17,7 @@ TURNS = {
     "half, uneven": HALF_TURN + np.random.default_rng(5).uniform(-1, 1, HALF_TURN.size),
     "half, three views lost": np.delete(HALF_TURN, [20, 21, 47]),
     "half, two step widths": np.r_[np.arange(30) * 2.0, 60 + np.arange(30) * 4.0],
+    "half, the last sixth never taken": HALF_TURN[:50],
     "170 degrees": np.arange(60) * 170 / 60,
     "golden angles": np.arange(70) * 137.50776,
     "200 degrees, shuffled": np.random.default_rng(2).permutation(70) * 200 / 70,

@@ -10,6 +10,7 @@ from asyncred.commands.center_picture import write_center_picture
 from asyncred.commands.forecast import Job, forecast, largest_window
 from asyncred.commands.models import level
 from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
+from asyncred.errors import BadImage
 from asyncred.files.problem import Asked, CoupledData, LocalData, Problem, read_problem
 from asyncred.files.problem.plausible import marked, said, settle
 from asyncred.operators import CartesianMri, Image
@@ -44,8 +45,8 @@ def describe(
     problem, ranks = read_problem(path, asked), asked.ranks
     drawn = [write_center_picture(problem, asked, center_picture)] if center_picture else []
     grid, model = problem.grid, find_denoiser(chosen(denoiser, problem.data.prior))
-    _validate(problem, model, ranks, minibatch)
-    remarks = _remarks(problem, shades, strict=strict)
+    left_out = _validate(problem, model, ranks, minibatch)
+    remarks = [*_remarks(problem, shades, strict=strict), *left_out]
     owner = owners(len(grid), ranks)
     own = [owner.count(rank) for rank in range(ranks)]
     window = largest_window(grid, model)
@@ -72,8 +73,13 @@ def describe(
     return "\n".join(lines)
 
 
-def _validate(problem: Problem, model: DenoiserModel, ranks: int, minibatch: int | None) -> None:
-    """Read all of the problem that can be wrong. Raises ValueError."""
+def _validate(
+    problem: Problem, model: DenoiserModel, ranks: int, minibatch: int | None
+) -> list[str]:
+    """Read all of the problem that can be wrong; a line for each image of a stack to be left out.
+
+    Raises ValueError.
+    """
     blocks, groups = len(problem.grid), problem.data.groups
     if ranks > blocks:
         raise ValueError(
@@ -87,7 +93,20 @@ def _validate(problem: Problem, model: DenoiserModel, ranks: int, minibatch: int
     for index in problem.images:
         for i in range(blocks):
             truth_blocks(problem, [i], index)
-        problem.data.of(index).check()
+    return _left_out(problem)
+
+
+def _left_out(problem: Problem) -> list[str]:
+    """Images of a stack without measurements, a line each. Raises ValueError where all are."""
+    bad: dict[int, BadImage] = {}
+    for index in problem.images:
+        try:
+            problem.data.of(index).check()
+        except BadImage as error:
+            bad[index] = error
+    if len(bad) == len(problem.images):
+        raise next(iter(bad.values()))
+    return [f"!! image {index} will be left out: {error}" for index, error in bad.items()]
 
 
 def _remarks(problem: Problem, asked: Pair | None, *, strict: bool) -> list[str]:
@@ -104,11 +123,22 @@ def _remarks(problem: Problem, asked: Pair | None, *, strict: bool) -> list[str]
 def _values(problem: Problem, asked: Pair | None) -> Decision:
     """Black and white, as far as the block in the middle of the image tells them."""
     rows, cols = problem.grid.blocks_per_side
-    block = _start(problem.data, rows // 2 * cols + cols // 2)
+    block = _first_start(problem, rows // 2 * cols + cols // 2)
     if block is None:
         return Decision(asked or problem.shades or (0.0, 1.0))
     start = "the block in the middle of the start"
     return decide(problem, asked, values_of([block], 1)[0], name=start)
+
+
+def _first_start(problem: Problem, i: int) -> Image | None:
+    """``_start`` of the first image that has measurements. Raises ValueError where none has."""
+    *others, last = problem.images
+    for index in others:
+        try:
+            return _start(problem.data.of(index), i)
+        except BadImage:
+            continue
+    return _start(problem.data.of(last), i)
 
 
 def _start(data: LocalData | CoupledData, i: int) -> Image | None:

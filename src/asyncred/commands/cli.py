@@ -110,7 +110,7 @@ def _doctor(options: argparse.Namespace, comm: Comm) -> int:
 
 def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
-    from asyncred.files.problem import Asked, Places
+    from asyncred.files.problem import Asked, Corrections, Places
     from asyncred.files.whole import check_writable
 
     asked = Asked(
@@ -122,6 +122,8 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
         noise_scan=options.noise_scan,
         weights=options.weights,
         places=Places.of(options),
+        views=options.views,
+        corrections=Corrections.of(options.zingers, options.rings, options.air),
     )
 
     def check() -> str:
@@ -168,7 +170,9 @@ def _show(options: argparse.Namespace, comm: Comm) -> int:
     def show() -> str:
         result = read_result(Path(options.result), options.image)
         if not len(result.history):
-            raise ValueError(f"{result.path}: row {options.image} is not there yet")
+            why = result.provenance.get("left_out")
+            state = f"was left out: {why}" if why else "is not there yet"
+            raise ValueError(f"{result.path}: row {options.image} {state}")
         picture = Path(options.output or Path(options.result).with_suffix(".png"))
         if picture.resolve() == result.path.resolve():
             raise ValueError(f"{picture}: is the result file, expected another name")

@@ -10,13 +10,13 @@ The axis is the median over the slices, weighted by their errors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asyncred.operators.axis_estimate import Estimate, without_stripes
-from asyncred.operators.axis_harmonics import Parities, motion, of_harmonics, polynomials_of
+from asyncred.operators.axis_harmonics import Motion, Parities, motion, of_harmonics, polynomials_of
 from asyncred.operators.axis_opposing import Pairs, of_opposing, opposing
 
 Array = NDArray[np.float32]
@@ -33,6 +33,13 @@ LARGEST = 1.0
 
 DOUBTFUL = 0.5
 """A standard error, in bins, that is worth a doubt."""
+
+CAREFUL = 1.5
+"""Factor by which the error of the centres of mass, which drift moves, is held to be larger, and by
+which they have to be surer still."""
+
+POOR = 0.1
+"""The error of an estimate, in bins, from which on it is held against the centres of mass."""
 
 LEAST = 0.01
 """Bins: no error is said to be smaller."""
@@ -96,14 +103,29 @@ def _of_slice(
     if min(y.shape) < FEWEST:
         return None, None
     clean = without_stripes(y)
+    moved = motion(clean, angles)
+    harmonics = of_harmonics(clean, moved, polynomials) if polynomials else None
     both = (
         of_opposing(clean, pairs) if len(pairs) else None,
-        of_harmonics(clean, motion(clean, angles), polynomials) if polynomials else None,
+        _sharpened(harmonics, moved) if harmonics else None,
     )
     counting = [one for one in both if one and one.rival < CLEAR and one.error < LARGEST]
     counting.sort(key=lambda one: one.error)
     first, second, *_ = *counting, None, None
     return first, second
+
+
+def _sharpened(found: Estimate, moved: Motion) -> Estimate:
+    """The bin that the centres of mass go about, where that is much surer and confirms the other.
+
+    So it is of less than half a turn, when no view opposes another one.
+    """
+    error = CAREFUL * moved.error
+    apart = abs(moved.axis - found.center)
+    poor = max(POOR, CAREFUL * error) < found.error < LARGEST
+    if not poor or apart > SURE * (found.error + error):
+        return found
+    return replace(found, center=moved.axis, error=error)
 
 
 def _disagreement(one: Estimate, other: Estimate) -> str | None:

@@ -103,7 +103,11 @@ class Quiet:
     def image_ends(self, setup: Setup, row: int, record: Record, put_down: Path | None) -> None:
         """Nothing."""
 
-    def wrote(self, setup: Setup) -> None:
+    def left_out(self, setup: Setup, row: int, reason: str) -> None:
+        """Keep why."""
+        self.told.append(f"image {setup.images[row]} left out: {reason}")
+
+    def wrote(self, setup: Setup, left_out: Sequence[int]) -> None:
         """Nothing."""
 
     def stopped(self) -> bool:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.provider import find_provider
-from asyncred.errors import InputError
+from asyncred.errors import BadImage, InputError
 from asyncred.history import Reason
 from asyncred.runtime import windows
 from asyncred.runtime.abort import abort
 from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.comm import Comm, several_threads
 from asyncred.runtime.config import RunConfig
-from asyncred.runtime.job import Denoisers, Setup, make_job
+from asyncred.runtime.job import Denoisers, Job, Setup, make_job
 from asyncred.runtime.output import FileResults, Results, gather_record
 from asyncred.runtime.placement import Team, form_team, spans_hosts
 from asyncred.runtime.plan import Plan, make_plan, truth_blocks
@@ -104,13 +104,16 @@ def _all_images(
     config, comm, images = setup.config, setup.team.comm, setup.images
     results.open(setup)
     deadline = time.monotonic() + config.stopping.max_time
-    code, early = 0, False
+    code, early, left_out = 0, False, []
     while not early and (row := _next_row(comm, queue)) < len(images):
         if setup.plan.done[row]:
             results.there(setup, row)
             continue
         with _fatal(setup):
-            job = make_job(setup, images[row], deadline - time.monotonic())
+            job = _job_of(setup, row, deadline - time.monotonic(), results, watch)
+        if job is None:
+            left_out.append(images[row])
+            continue
         watch.notes(setup, job.notes)
         with watch.image(setup, row) as show:
             outcome = reconstruct(job, signalled, show)
@@ -122,10 +125,27 @@ def _all_images(
         watch.image_ends(setup, row, record, put_down)
         to_be_resumed = put_down or (early and len(images) > 1)
         code = max(code, EXIT_CODES.get(outcome.ending.reason, 0), EARLY if to_be_resumed else 0)
-    code = int(max(setup.team.everybody.allgather(code)))
+    everybody = setup.team.everybody
+    code = int(max(everybody.allgather(code)))
+    missing = {image for some in everybody.allgather(left_out) for image in some}
     if len(images) > 1 or code != EARLY or config.files.kept is None:
-        watch.wrote(setup)
+        watch.wrote(setup, sorted(missing))
     return code
+
+
+def _job_of(setup: Setup, row: int, seconds: float, results: Results, watch: Watch) -> Job | None:
+    """The work on an image of the stack; None where it is left out, which is said. Collective.
+
+    Raises InputError.
+    """
+    try:
+        return make_job(setup, setup.images[row], seconds)
+    except BadImage as error:
+        if len(setup.images) == 1:
+            raise
+        results.leave_out(setup, row, str(error))
+        watch.left_out(setup, row, str(error))
+        return None
 
 
 def _next_row(comm: Comm, queue: AnyQueue) -> int:

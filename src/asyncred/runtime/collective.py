@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from asyncred.errors import InputError
+from asyncred.errors import BadImage, InputError
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Image
 from asyncred.runtime.comm import Alone, Comm
@@ -22,24 +22,26 @@ T = TypeVar("T")
 def on_root(comm: Comm, function: Callable[[], T]) -> T:
     """The value of ``function``, called on rank 0, on every rank. Collective over comm.
 
-    A ValueError or OSError becomes an InputError on every rank.
+    A ValueError or OSError becomes an InputError on every rank, a BadImage stays one.
     """
-    outcome: tuple[T, str | None] = comm.bcast(_attempt(function) if comm.rank == 0 else None)
+    outcome: tuple[T, InputError | None]
+    outcome = comm.bcast(_attempt(function) if comm.rank == 0 else None)
     value, error = outcome
     if error is not None:
-        raise InputError(error)
+        raise error
     return value
 
 
 def on_all(comm: Comm, function: Callable[[], T]) -> T:
     """The value of ``function``, called on every rank. Collective over comm.
 
-    A ValueError or OSError on any rank becomes the InputError of the first such rank on every rank.
+    A ValueError or OSError on any rank becomes the InputError of the first such rank on every rank;
+    a BadImage stays one.
     """
     value, error = _attempt(function)
     errors = [found for found in comm.allgather(error) if found is not None]
     if errors:
-        raise InputError(errors[0])
+        raise errors[0]
     return value  # type: ignore[return-value]
 
 
@@ -77,8 +79,9 @@ def gather_blocks(
             comm.Send(np.ascontiguousarray(own[i], dtype), 0, tag=0)
 
 
-def _attempt(function: Callable[[], T]) -> tuple[T | None, str | None]:
+def _attempt(function: Callable[[], T]) -> tuple[T | None, InputError | None]:
     try:
         return function(), None
     except (ValueError, OSError) as error:
-        return None, " ".join(str(error).split())
+        kind = BadImage if isinstance(error, BadImage) else InputError
+        return None, kind(" ".join(str(error).split()))

@@ -51,6 +51,10 @@ class Results(Protocol):
         """Take an image, which may be incomplete."""
         ...
 
+    def leave_out(self, setup: Setup, row: int, reason: str) -> None:
+        """Flag an image that has no measurements as incomplete."""
+        ...
+
 
 class FileResults:
     """A result file: that of one image appears at the end, that of a stack fills up row by row."""
@@ -83,6 +87,13 @@ class FileResults:
             if record.complete:
                 _forget(job.checkpoint)
         comm.Barrier()
+
+    def leave_out(self, setup: Setup, row: int, reason: str) -> None:
+        """Write the reason; its flag stays down."""
+        if setup.team.comm.rank == 0:
+            with ResultFile(setup.config.files.output) as file:
+                file.leave_out(row, reason)
+        setup.team.comm.Barrier()
 
 
 def _forget(checkpoint: Path | None) -> None:
@@ -123,6 +134,9 @@ class MemoryResults:
                 whole[name][grid.block(i)] = block
         if setup.team.comm.rank == 0:
             self.rows[row] = Recovered(whole["data"], whole["start"], record)
+
+    def leave_out(self, setup: Setup, row: int, reason: str) -> None:
+        """Never: arrays hold measurements of all images."""
 
 
 def streams(setup: Setup, job: Job, outcome: Outcome) -> Streams:

@@ -13,7 +13,7 @@ import numpy as np
 from asyncred.denoisers.onnx import EXACT, DenoiserModel
 from asyncred.errors import InputError
 from asyncred.files.checkpoint import read_block
-from asyncred.files.problem import Asked, Places, Problem, read_problem
+from asyncred.files.problem import Asked, Corrections, Places, Problem, read_problem
 from asyncred.files.problem.plausible import settle
 from asyncred.files.problem.tiff import files_of
 from asyncred.files.result import read_result_block, read_start
@@ -139,6 +139,8 @@ def _of_file(asked: DataConfig, ranks: int, block: int | tuple[int, int] | None)
         noise_scan=asked.noise_scan,
         weights=asked.weights,
         places=Places.of(asked),
+        views=asked.views,
+        corrections=Corrections.of(asked.zingers, asked.rings, asked.air),
     )
 
 

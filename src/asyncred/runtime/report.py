@@ -47,8 +47,12 @@ class Watch(Protocol):
         """What came of an image, and where it was put down if that was before its end."""
         ...
 
-    def wrote(self, setup: Setup) -> None:
-        """The result is there."""
+    def left_out(self, setup: Setup, row: int, reason: str) -> None:
+        """An image has no measurements."""
+        ...
+
+    def wrote(self, setup: Setup, left_out: Sequence[int]) -> None:
+        """The result is there, without the images that were left out."""
         ...
 
     def stopped(self) -> bool:
@@ -86,9 +90,18 @@ class Terminal:
         if setup.team.comm.rank == 0:
             say_image(setup, row, record, put_down)
 
-    def wrote(self, setup: Setup) -> None:
+    def left_out(self, setup: Setup, row: int, reason: str) -> None:
+        """Rank 0 of the image says why."""
+        if setup.team.comm.rank == 0:
+            title = f"image {setup.images[row]} ({row + 1} of {len(setup.images)})"
+            print(f"!! {title} left out, not complete: {reason}", flush=True)
+
+    def wrote(self, setup: Setup, left_out: Sequence[int]) -> None:
         """Rank 0 says where."""
         if setup.team.everybody.rank == 0:
+            if left_out:
+                numbers = ", ".join(map(str, left_out))
+                print(f"!! {len(left_out)} of {len(setup.images)} images not complete: {numbers}")
             print(f"wrote {setup.config.files.output}", flush=True)
 
     def stopped(self) -> bool:

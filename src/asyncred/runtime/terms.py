@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asyncred.denoisers.values import without_phases
+from asyncred.errors import BadImage
 from asyncred.files.problem import CoupledData, LocalData
 from asyncred.files.problem.block_random import BlockRandomData
 from asyncred.files.problem.kinds import LocalOperator
@@ -149,12 +150,24 @@ def read_term(plan: Plan, team: Team) -> LocalTerm | CoupledTerm:
         term: LocalTerm | CoupledTerm = _local(data, plan, team)
     else:
         model = on_all(everybody, lambda: _model(data, team))
-        on_all(everybody, lambda: _measured(data, team.comm))
+        _try_first(plan, data, team)
         term = CoupledTerm(data, model, plan, team)
     if plan.start not in STARTS:
         problem = plan.problem
         on_all(everybody, lambda: stored_blocks(plan.start, problem, own, problem.images[0]))
     return term
+
+
+def _try_first(plan: Plan, data: CoupledData, team: Team) -> None:
+    """Read the first image's measurements. Collective. Raises InputError.
+
+    Of a stack, one without measurements is passed over when its turn comes.
+    """
+    try:
+        on_all(team.everybody, lambda: _measured(data, team.comm))
+    except BadImage:
+        if len(plan.problem.images) == 1:
+            raise
 
 
 def _local(data: LocalData, plan: Plan, team: Team) -> LocalTerm:

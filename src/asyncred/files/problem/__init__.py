@@ -10,7 +10,7 @@ from asyncred.files.problem.cartesian_mri import CartesianMriData, write_cartesi
 from asyncred.files.problem.convolution import ConvolutionData, write_convolution
 from asyncred.files.problem.fan_beam import FanBeamData, write_fan_beam
 from asyncred.files.problem.fan_geometry import FanGeometry
-from asyncred.files.problem.head import Asked, Places
+from asyncred.files.problem.head import Asked, Corrections, Places
 from asyncred.files.problem.kinds import CoupledData, Data, LocalData
 from asyncred.files.problem.mask import MaskData, write_mask
 from asyncred.files.problem.matrix import MatrixData, write_matrix
@@ -23,6 +23,7 @@ __all__ = [
     "BlockRandomData",
     "CartesianMriData",
     "ConvolutionData",
+    "Corrections",
     "CoupledData",
     "Data",
     "FanBeamData",

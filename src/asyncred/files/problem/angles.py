@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import h5py
 
 from asyncred.files.problem.fields import node, string
+from asyncred.files.problem.frames import named
 from asyncred.files.problem.raw_tomography import UNITLESS, Numbers, in_radians
 from asyncred.files.problem.surmise import looks_like
 
@@ -56,6 +57,16 @@ def read_angles_asked(
     return (angles[views] if angles.size == frames else angles), ()
 
 
+def check_finite_angles(path: Path, told: str, angles: Numbers, views: NDArray[np.int64]) -> None:
+    """Raise ValueError where angles of projections are NaN or Inf; those of others are not used."""
+    lost = views[~np.isfinite(angles)]
+    if lost.size:
+        raise ValueError(
+            f"{path}: --angles {told} is NaN or Inf in frames {named(lost)}, expected finite "
+            "numbers in all projections: --views A:B leaves others out"
+        )
+
+
 def _range(told: str) -> tuple[float, float] | None:
     """START:STOP; None for anything else."""
     try:
@@ -66,10 +77,10 @@ def _range(told: str) -> tuple[float, float] | None:
 
 
 def _numbers(path: object, name: str, values: NDArray[np.generic]) -> Numbers:
-    if values.ndim != 1 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+    if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise ValueError(
-            f"{path}: {name} is {values.dtype} {list(values.shape)}, expected angles, finite "
-            "numbers [frames]"
+            f"{path}: {name} is {values.dtype} {list(values.shape)}, expected angles, numbers "
+            "[frames]"
         )
     return values.astype(np.float64)
 

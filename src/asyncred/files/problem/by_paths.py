@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 import h5py
 
-from asyncred.files.problem.angles import read_angles_asked
-from asyncred.files.problem.counts import Array, Counts, Frames, stack_of_frames
+from asyncred.files.problem.angles import check_finite_angles, read_angles_asked
+from asyncred.files.problem.correction import Detector
+from asyncred.files.problem.counts import Array, Counts, Frames, largest_count, stack_of_frames
 from asyncred.files.problem.fields import node
+from asyncred.files.problem.frames import chosen_views
 from asyncred.files.problem.head import Asked, Places
 from asyncred.files.problem.kinds import CoupledData
 from asyncred.files.problem.nxtomo import DARK, FLAT, PROJECTION, read_image_key
@@ -63,6 +65,9 @@ def read_by_paths(path: Path, file: h5py.File, asked: Asked) -> CoupledData:
     if views.size == 0:
         raise ValueError(f"{path}: {places.image_key} has no 0, expected projections")
     angles, note = read_angles_asked(path, file, places.angles, frames, views)
+    chosen = chosen_views(path, views.size, asked.views)
+    angles, views = angles[chosen], views[chosen]
+    check_finite_angles(path, places.angles, angles, views)
     white = _fields(path, file, "white", places.white, data, name, np.flatnonzero(key == FLAT))
     dark = _fields(path, file, "dark", places.dark, data, name, np.flatnonzero(key == DARK))
     if white is None:
@@ -70,7 +75,16 @@ def read_by_paths(path: Path, file: h5py.File, asked: Asked) -> CoupledData:
     elif dark is None:
         notes.append("no dark field: taken to be 0")
     shape = (views.size, *data.shape[1:])
-    counts = Counts(path, shape, Frames(name, views), white, dark)
+    counts = Counts(
+        path,
+        shape,
+        Frames(name, views),
+        white,
+        dark,
+        chosen,
+        largest_count(data.dtype),
+        Detector(asked.corrections),
+    )
     return read_raw_tomography(counts, angles, asked, [*note, *notes])
 
 

@@ -1,7 +1,5 @@
 """Counts of a detector in a foreign file: projections, white and dark fields, read slice by slice.
 
-    y = -log((counts - dark) / (white - dark)),    dark and white the mean of their fields
-
 A slice is a row of the detector, in all views. Of any dataset only that row is read, as one
 hyperslab for each run of frames that follow each other: memory does not grow with the slices. Of a
 compressed dataset with a frame a chunk, HDF5 unpacks all frames for it, once a slice and rank.
@@ -10,7 +8,7 @@ compressed dataset with a frame a chunk, HDF5 unpacks all frames for it, once a 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +17,15 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.errors import BadImage
+from asyncred.files.problem.correction import Correction, Detector, Row
 from asyncred.files.problem.fields import finite, node
-from asyncred.files.problem.flaws import bridged, stuck
+from asyncred.files.problem.flaws import PASSES
+from asyncred.files.problem.frames import Screened
+from asyncred.files.problem.rings import VIEWS
 from asyncred.files.whole import open_hdf5
 
 Array = NDArray[np.float32]
-Columns = NDArray[np.bool_]
-
-LEAST = 1e-4
-"""Transmissions below it are raised to it: -log of it is 9.2."""
 
 PROBED = 16
 """Views, spread evenly, in which a column is looked at to see whether it ever changes."""
@@ -50,6 +48,10 @@ class Frames:
         parts = [np.asarray(dataset[run[0] : run[-1] + 1, row], np.float32) for run in runs]
         return np.concatenate([np.empty((0, dataset.shape[2]), np.float32), *parts])
 
+    def only(self, good: NDArray[np.bool_]) -> Frames:
+        """Those that are good."""
+        return replace(self, numbers=self.numbers[good])
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -63,62 +65,98 @@ class Counts:
     """None: the projections are transmissions already, whatever dark fields there are."""
     dark: Frames | None
     """None: 0."""
+    views: NDArray[np.int64]
+    """The number of each projection among all of the file's, for messages."""
+    largest: float
+    """The largest count of the data type."""
+    detector: Detector = field(default_factory=Detector)
 
     def line_integrals(self, row: int, views: range) -> Array:
-        """y of a slice, float32 [views, columns], dead columns bridged. Raises ValueError."""
-        transmissions, dead = self.transmissions(row, views)
-        return bridged(-np.log(np.maximum(transmissions, np.float32(LEAST))), dead)
+        """y of a slice, float32 [views, columns], corrected. Raises BadImage."""
+        if not views:
+            return np.empty((0, self.shape[2]), np.float32)
+        correction, some = self._correction(row, views)
+        return correction.slice(some).y
 
     def photons(self, row: int, views: range) -> Array:
-        """Counts of a slice less those in the dark, float32 [views, columns]; 0 in dead columns.
+        """Counts of a slice that its line integrals stand for, float32 [views, columns].
 
-        Of light that no beam can have, at most the beam. Of transmissions these. Raises ValueError.
+        0 in dead columns. Of transmissions these. Raises BadImage.
         """
-        transmissions, dead = self.transmissions(row, views)
-        with self.opened() as file:
-            _, light = self._fields(file, row)
-        share = np.clip(transmissions, np.float32(LEAST), np.float32(1))
-        return np.asarray(np.where(dead, 0, share * light), np.float32)
+        if not views:
+            return np.empty((0, self.shape[2]), np.float32)
+        correction, some = self._correction(row, views)
+        share = np.minimum(np.exp(-correction.slice(some).y), 1)
+        return np.asarray(np.where(correction.dead, 0, share * correction.light), np.float32)
 
-    def transmissions(self, row: int, views: range) -> tuple[Array, Columns]:
-        """A slice, float32 [views, columns], and which columns are dead.
+    def _correction(self, row: int, views: range) -> tuple[Correction, slice]:
+        """That of a row, and which of the views that it knows are meant. Raises BadImage."""
+        first, end = max(0, views.start - PASSES), min(self.shape[0], views.stop + PASSES)
+        found = self.read(row, range(first, end))
+        self.check_finite(row, found)
+        return Correction(found, self.detector), slice(views.start - first, views.stop - first)
 
-        Those are dead that see no light in the white field, or are stuck. Raises ValueError on NaN
-        or Inf, and where no column lives.
-        """
+    def read(self, row: int, views: range) -> Row:
+        """Some views of a row as they are, and what else tells its flaws."""
+        count, rings = self.shape[0], self.detector.corrections.rings
         with self.opened() as file:
-            dark, light = self._fields(file, row)
             counts = self.projections.row(file, row, slice(views.start, views.stop))
-            step = max(1, self.shape[0] // PROBED)
-            probe = self.projections.row(file, row, slice(None, None, step))
-        what = f"/{self.projections.name}: row {row}, views {views.start} to {views.stop - 1}"
-        finite(self.path, what, counts)
-        lit = light > 0
-        scale = np.where(lit, light, np.float32(1))
-        dead = ~lit | stuck(np.asarray((probe - dark) / scale, np.float32))
-        if dead.all():
-            raise ValueError(
-                f"{self.path}: /{self.projections.name}: row {row} has no column that works, "
-                "expected white fields above dark ones, and counts that change"
+            white, dark = (
+                None if frames is None else frames.row(file, row)
+                for frames in (self.white, None if self.white is None else self.dark)
             )
-        return np.where(lit, (counts - dark) / scale, np.float32(1)), dead
+            steps = step_of(count, PROBED), step_of(count, VIEWS)
+            if len(counts) == count:
+                return Row(self._place(row), counts, white, dark, *(counts[::k] for k in steps))
+            probe, more = (
+                self.projections.row(file, row, slice(None, None, step)) if wanted else counts[:0]
+                for step, wanted in zip(steps, (True, rings), strict=True)
+            )
+        return Row(self._place(row), counts, white, dark, probe, more)
 
     def opened(self) -> AbstractContextManager[Any]:
         """What ``Frames.row`` reads from."""
         return open_hdf5(self.path)
 
-    def _fields(self, file: h5py.File, row: int) -> tuple[Array, Array]:
-        """Dark, and white less dark, float32 [columns]."""
-        zero, one = np.zeros(self.shape[2], np.float32), np.ones(self.shape[2], np.float32)
-        if self.white is None:
-            return zero, one
-        dark = zero if self.dark is None else self._mean(file, self.dark, row)
-        return dark, self._mean(file, self.white, row) - dark
+    def screened(self, row: int, found: Row, good: Screened) -> Row:
+        """All views of a row that was read before frames without a measurement were left out."""
+        counts = found.counts[good.views]
+        white = None if found.white is None else found.white[good.white]
+        dark = None if found.dark is None else found.dark[good.dark]
+        steps = step_of(len(counts), PROBED), step_of(len(counts), VIEWS)
+        return Row(self._place(row), counts, white, dark, *(counts[::k] for k in steps))
 
-    def _mean(self, file: h5py.File, frames: Frames, row: int) -> Array:
-        fields = frames.row(file, row)
-        finite(self.path, f"/{frames.name}: row {row}", fields)
-        return np.asarray(fields.mean(axis=0, dtype=np.float64), np.float32)
+    def check_finite(self, row: int, found: Row) -> None:
+        """Raise BadImage where counts of a row are NaN or Inf."""
+        parts = (
+            (self.projections, found.counts),
+            (self.white, found.white),
+            (self.dark, found.dark),
+        )
+        for frames, values in parts:
+            if frames is not None and values is not None:
+                try:
+                    finite(self.path, f"/{frames.name}: row {row}", values)
+                except ValueError as error:
+                    raise BadImage(str(error)) from None
+
+    def only(self, good: Screened) -> Counts:
+        """The same scan without the frames that hold no measurement."""
+        white = None if self.white is None else self.white.only(good.white)
+        dark = None if self.dark is None or self.white is None else self.dark.only(good.dark)
+        projections = self.projections.only(good.views)
+        shape = (projections.numbers.size, *self.shape[1:])
+        return replace(
+            self,
+            shape=shape,
+            projections=projections,
+            white=white,
+            dark=dark,
+            views=self.views[good.views],
+        )
+
+    def _place(self, row: int) -> str:
+        return f"{self.path}: /{self.projections.name}: row {row}"
 
 
 class LastSlice:
@@ -146,3 +184,13 @@ def stack_of_frames(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
             "expected numbers [frames, rows, columns]"
         )
     return data
+
+
+def largest_count(dtype: np.dtype[Any]) -> float:
+    """Of a data type; of a detector of 16 bits where that holds fractions."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 65535.0
+
+
+def step_of(count: int, most: int) -> int:
+    """One in how many views is looked at, so that about ``most`` are."""
+    return max(1, count // most)

@@ -16,8 +16,10 @@ import numpy as np
 
 import h5py
 
-from asyncred.files.problem.counts import Counts, Frames, stack_of_frames
+from asyncred.files.problem.correction import Detector
+from asyncred.files.problem.counts import Counts, Frames, largest_count, stack_of_frames
 from asyncred.files.problem.fields import node, string
+from asyncred.files.problem.frames import chosen_views
 from asyncred.files.problem.head import Asked
 from asyncred.files.problem.kinds import CoupledData
 from asyncred.files.problem.raw_tomography import read_angles, read_raw_tomography
@@ -38,18 +40,28 @@ def read_data_exchange(path: Path, file: h5py.File, asked: Asked) -> CoupledData
     axes = (string(data, "axes") or "").split(":")
     if sorted(axes) == ["theta", "x", "y"] and axes != ["theta", "y", "x"]:
         raise ValueError(f"{path}: /{DATA} axes is {':'.join(axes)!r}, expected 'theta:y:x'")
-    views = data.shape[0]
+    count = data.shape[0]
+    views = chosen_views(path, count, asked.views)
     if THETA in file:
-        angles = read_angles(path, node(path, file, THETA, h5py.Dataset), views)
+        angles = read_angles(path, node(path, file, THETA, h5py.Dataset), count, views)
     else:
-        angles = np.linspace(0, np.pi, views)
-        notes.append(f"no /{THETA}: {views} views taken to go evenly from 0 to 180 degrees")
+        angles = np.linspace(0, np.pi, count)[views]
+        notes.append(f"no /{THETA}: {count} views taken to go evenly from 0 to 180 degrees")
     white, dark = (_fields(path, file, name, data.shape) for name in (WHITE, DARK))
     if white is None:
         notes.append(f"no /{WHITE}: /{DATA} taken to be transmissions")
     elif dark is None:
         notes.append(f"no /{DARK}: taken to be 0")
-    counts = Counts(path, data.shape, Frames(DATA, np.arange(views)), white, dark)
+    counts = Counts(
+        path,
+        (views.size, *data.shape[1:]),
+        Frames(DATA, views),
+        white,
+        dark,
+        views,
+        largest_count(data.dtype),
+        Detector(asked.corrections),
+    )
     return read_raw_tomography(counts, angles, asked, notes)
 
 

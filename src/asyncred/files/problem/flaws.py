@@ -1,7 +1,8 @@
 """What is wrong with a detector, as far as the transmissions of one slice show it.
 
-A transmission is (count - dark) / (white - dark): 1 where nothing is in the way. Dead columns have
-no measurement and are bridged; zingers are counted and left as they are.
+A transmission is (count - dark) / (white - dark): 1 where nothing is in the way. Pixels without a
+measurement (dead columns, single saturated values) are bridged; zingers, values that a stray photon
+made, are replaced by the median of their neighbours.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Columns = NDArray[np.bool_]
+Pixels = NDArray[np.bool_]
 
 STUCK = 0.05
 """A column that never changes is stuck where it is farther than this from 1, the free beam."""
@@ -24,6 +26,13 @@ SHARE = 0.5
 
 FAINT = 0.01
 """Transmissions below it scatter like this one: there the dark current prevails."""
+
+PASSES = 2
+"""How often zingers are looked for: the second time finds those between two that the first found.
+As many views before and after tell those of a view."""
+
+NARROW = 5
+"""Columns in a row that are bridged where they are saturated, at most."""
 
 
 def stuck(transmissions: Array) -> Columns:
@@ -47,16 +56,80 @@ def bridged(y: Array, dead: Columns) -> Array:
     return out
 
 
-def zingers(transmissions: Array) -> int:
-    """How many values [views, columns] stand out above their eight neighbours.
+def bridged_pixels(y: Array, missing: Pixels) -> Array:
+    """y [views, columns], missing pixels interpolated linearly along each view, where one lives."""
+    out, columns = y, np.arange(y.shape[1])
+    for view in np.flatnonzero(missing.any(axis=1)):
+        gone = missing[view]
+        if not gone.all():
+            out = y.copy() if out is y else out
+            out[view, gone] = np.interp(columns[gone], columns[~gone], y[view, ~gone])
+    return out
 
-    Above the third largest of the nine, so that a bright line of the object, which goes on in the
-    views before and after, is none, and two zingers side by side are two. Counts scatter with the
-    square root of their mean; the scale is the median of all deviations.
+
+def narrow(marked: Pixels) -> Pixels:
+    """Of the marked pixels [views, columns] those in runs of a few columns."""
+    views, columns = marked.shape
+    padded = np.zeros((views, columns + 2), np.int8)
+    padded[:, 1:-1] = marked
+    step = np.diff(padded, axis=1)
+    view, first = np.nonzero(step == 1)
+    end = np.nonzero(step == -1)[1]
+    found = np.zeros_like(marked)
+    for k, a, b in zip(view, first, end, strict=True):
+        found[k, a:b] = b - a <= NARROW
+    return found
+
+
+def scatter_of(transmissions: Array, light: Array) -> float:
+    """How counts [views, columns] scatter, in square roots of themselves; ``light`` [columns].
+
+    1 for photons that are counted one by one.
     """
     around = scipy.ndimage.rank_filter(transmissions, -3, size=3, mode="mirror")
-    above = transmissions - around
-    scatter = np.sqrt(np.maximum(around, FAINT))
-    deviation = np.abs(above / scatter - np.median(above / scatter))
-    level = FAR * 1.4826 * np.median(deviation)
-    return int(np.count_nonzero((above > level * scatter) & (above > SHARE * around)))
+    ratio = (transmissions - around) / _root(around, light)
+    return float(1.4826 * np.median(np.abs(ratio - np.median(ratio))))
+
+
+def zingers(transmissions: Array, light: Array, scatter: float) -> Pixels:
+    """The values [views, columns] that stand out above their eight neighbours.
+
+    Above the third largest of the nine, so that a bright line of the object, which goes on in the
+    views before and after, is none, and two zingers side by side are two. Counts scatter with
+    ``scatter`` times their square root; ``light`` [columns] are those of the free beam.
+    """
+    return _zingers(transmissions, light, scatter)[0]
+
+
+def without_zingers(transmissions: Array, light: Array, scatter: float) -> tuple[Array, Pixels]:
+    """Zingers replaced by the median of three by three, and where they were; [views, columns]."""
+    found = np.zeros(transmissions.shape, bool)
+    for _ in range(PASSES):
+        bright, nine = _zingers(transmissions, light, scatter)
+        if not len(nine):
+            break
+        found |= bright
+        transmissions = transmissions.copy()
+        transmissions[bright] = np.median(nine, axis=1)
+    return transmissions, found
+
+
+def _zingers(T: Array, light: Array, scatter: float) -> tuple[Pixels, Array]:
+    """Where zingers are, and the nine values about each of them."""
+    padded = np.pad(T, 1, mode="reflect")
+    beside = np.minimum(padded[1:-1, :-2], padded[1:-1, 2:])
+    before = np.minimum(padded[:-2, 1:-1], padded[2:, 1:-1])
+    # The smaller of two neighbours is no larger than the third largest of the nine.
+    view, column = np.nonzero((1 + SHARE) * np.maximum(beside, before) < T)
+    nine = np.stack([padded[view + i, column + k] for i in range(3) for k in range(3)], axis=1)
+    around = np.partition(nine, -3, axis=1)[:, -3]
+    above = T[view, column] - around
+    bright = (above > FAR * scatter * _root(around, light[column])) & (above > SHARE * around)
+    found = np.zeros(T.shape, bool)
+    found[view[bright], column[bright]] = True
+    return found, nine[bright]
+
+
+def _root(counts: Array, light: Array) -> Array:
+    """The square root of counts, as a share of the free beam's."""
+    return np.asarray(np.sqrt(np.maximum(counts, np.float32(FAINT)) / light))

@@ -47,6 +47,23 @@ class Places:
 
 
 @dataclass(frozen=True)
+class Corrections:
+    """Which flaws of a detector are corrected, besides those that leave no measurement."""
+
+    zingers: bool = True
+    """Single values far above their neighbours are replaced by the local median."""
+    rings: bool = False
+    """What a column adds to all views is taken off."""
+    air: bool = False
+    """The level of the beam is that of the air beside the object, view by view."""
+
+    @classmethod
+    def of(cls, zingers: str, rings: str, air: str) -> Corrections:
+        """From words, auto or none."""
+        return cls(*(word == "auto" for word in (zingers, rings, air)))
+
+
+@dataclass(frozen=True)
 class Asked:
     """What the user says of a file besides its name."""
 
@@ -67,6 +84,11 @@ class Asked:
     """Of the measurements: ``counts``, ``file`` or ``none``; None for the file's, if it has any."""
     places: Places = field(default_factory=Places)
     """Of tomography in a file of any layout."""
+    views: tuple[tuple[int, int], ...] | None = None
+    """Which projections of a foreign file, as ranges from the first to the end, which is excluded;
+    None for all."""
+    corrections: Corrections = Corrections()
+    """Of counts in a foreign file."""
 
 
 @dataclass(frozen=True)

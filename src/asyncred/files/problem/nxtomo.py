@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 import h5py
 
-from asyncred.files.problem.counts import Counts, Frames, stack_of_frames
+from asyncred.files.problem.correction import Detector
+from asyncred.files.problem.counts import Counts, Frames, largest_count, stack_of_frames
 from asyncred.files.problem.fields import node, string
+from asyncred.files.problem.frames import chosen_views
 from asyncred.files.problem.head import Asked
 from asyncred.files.problem.kinds import CoupledData
 from asyncred.files.problem.raw_tomography import read_angles, read_raw_tomography
@@ -48,8 +50,10 @@ def read_nxtomo(path: Path, file: h5py.File, asked: Asked) -> CoupledData:
     views, white, dark = (np.flatnonzero(key == kind) for kind in (PROJECTION, FLAT, DARK))
     if views.size == 0:
         raise ValueError(f"{path}: /{detector}/image_key has no 0, expected projections")
+    chosen = chosen_views(path, views.size, asked.views)
+    views = views[chosen]
     rotation = node(path, file, f"{sample}/rotation_angle", h5py.Dataset)
-    angles = read_angles(path, rotation, len(data))[views]
+    angles = read_angles(path, rotation, len(data), views)
     notes = []
     if white.size == 0:
         notes.append(f"no flat field: /{name} taken to be transmissions")
@@ -61,6 +65,9 @@ def read_nxtomo(path: Path, file: h5py.File, asked: Asked) -> CoupledData:
         Frames(name, views),
         Frames(name, white) if white.size else None,
         Frames(name, dark) if dark.size else None,
+        chosen,
+        largest_count(data.dtype),
+        Detector(asked.corrections),
     )
     return read_raw_tomography(counts, angles, asked, notes)
 

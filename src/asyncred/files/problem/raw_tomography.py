@@ -17,29 +17,32 @@ from numpy.typing import NDArray
 
 import h5py
 
-from asyncred.files.problem.axis import completed, redundancy, rotation_axis, side_for
-from asyncred.files.problem.counts import LEAST, Counts, LastSlice
-from asyncred.files.problem.fields import reals, string
-from asyncred.files.problem.flaws import bridged, zingers
+from asyncred.files.problem.axis import Found, completed, redundancy, rotation_axis, side_for
+from asyncred.files.problem.counts import Counts, LastSlice
+from asyncred.files.problem.fields import string
+from asyncred.files.problem.frames import named
+from asyncred.files.problem.gaps import filled
 from asyncred.files.problem.head import Asked, block_for, choose
 from asyncred.files.problem.kinds import CoupledData
 from asyncred.files.problem.noise_estimate import of_lines, relative
 from asyncred.files.problem.parallel_beam import ParallelBeamData
 from asyncred.files.problem.plausible import Shades, of_images, spread
 from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
+from asyncred.files.problem.survey import Survey, survey
 from asyncred.grid import BlockGrid
+from asyncred.operators import ForwardModel
+from asyncred.operators.line_integrals import ramp_filtered
+from asyncred.operators.parallel_beam import ParallelBeam
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
+Frame = NDArray[np.int64]
 
 SURVEYED = 3
 """Slices that are looked at beforehand, at most."""
 
 FURTHER = 9
 """Slices that are looked at where those tell no axis, at most."""
-
-LARGEST = 1.5
-"""No transmission is larger, but for zingers."""
 
 UNITLESS = 2 * np.pi + 0.01
 """Angles without units over no more than this may as well be radians."""
@@ -58,6 +61,7 @@ class RawTomographyData(ParallelBeamData):
     roughness: float | None
     """The noise of their line integrals, relative to these."""
     last: LastSlice = field(default_factory=LastSlice, compare=False, repr=False)
+    between: LastFilled = field(default_factory=lambda: LastFilled(), compare=False, repr=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -94,9 +98,48 @@ class RawTomographyData(ParallelBeamData):
         own = wide.filtered(whole.y[some], some)[:, whole.first : whole.first + self.bins]
         return np.ascontiguousarray(own * redundancy(self.bins, self.center))
 
+    def backproject(self, model: ForwardModel, i: int, r: Array) -> Array:
+        """As of ``ParallelBeamData``, with the views that are missing between those measured."""
+        own: Array = model.adjoint(i, r, None)
+        between = None if self.half else self.between.get(self)
+        if between is None:
+            return own
+        added, lines = between
+        seen = added.footprint(i)
+        columns = seen.first[:, None] + np.arange(seen.width)
+        own += added.adjoint(i, np.take_along_axis(lines, columns, axis=1), None)
+        return own
+
     def y(self, views: range) -> Array:
         """Line integrals of some views, float32 [views, bins]. Raises ValueError on NaN or Inf."""
         return self.last.get(self.counts, self.stack.index, views)
+
+
+class LastFilled:
+    """Views in the gaps of the slice that was asked for last, filtered, and their A."""
+
+    def __init__(self) -> None:
+        self._key: tuple[int, float] | None = None
+        self._found: tuple[ParallelBeam, Array] | None = None
+
+    def get(self, data: RawTomographyData) -> tuple[ParallelBeam, Array] | None:
+        """None where no view is missing."""
+        key = data.stack.index, data.center
+        if self._key != key:
+            self._found, self._key = _between(data), key
+        return self._found
+
+
+def _between(data: RawTomographyData) -> tuple[ParallelBeam, Array] | None:
+    def y(view: int) -> Array:
+        return data.counts.line_integrals(data.stack.index, range(view, view + 1)).ravel()
+
+    found = filled(data.angles, data.center, y)
+    if found is None:
+        return None
+    model = ParallelBeam(data.grid, found.angles, data.bins, center=data.center, threads=1)
+    lines = found.weights[:, None] * ramp_filtered(found.y, 1)
+    return model, np.asarray(lines, np.float32)
 
 
 def read_raw_tomography(
@@ -107,17 +150,18 @@ def read_raw_tomography(
     stack = choose(counts.path, rows, asked)
     for most in (SURVEYED, FURTHER):
         slices = [stack.chosen[k] for k in spread(len(stack.chosen), most)]
-        y, found = _survey(counts, slices)
         try:
-            axis = rotation_axis(counts.path, y, slices, angles, asked)
+            found = survey(counts, slices)
+            axis = _axis(counts.path, found, angles[found.good], asked)
             break
         except ValueError:
             if len(slices) in (len(stack.chosen), FURTHER):
                 raise
-    told = [row not in axis.silent for row in slices]
+    angles, y = angles[found.good], found.y
+    told = [row not in axis.silent for row in found.slices]
     field_of_view = side_for(y[told], angles, axis.center)
     side = asked.size or field_of_view
-    surveyed = dict(zip(slices, y, strict=True))
+    surveyed = dict(zip(found.slices, y, strict=True))
     return RawTomographyData(
         counts.path,
         BlockGrid((side, side), block_for((side, side), asked)),
@@ -127,12 +171,24 @@ def read_raw_tomography(
         spacing=1.0,
         center=axis.center,
         pixel=1.0,
-        counts=counts,
+        counts=found.counts,
         half=field_of_view > bins,
-        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found),
-        suspected=(*axis.doubts, *_suspected(counts, surveyed, angles, axis.center, side)),
+        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found.frames, *found.notes),
+        suspected=(
+            *axis.doubts,
+            *found.doubts,
+            *_suspected(counts, surveyed, angles, axis.center, side),
+        ),
         roughness=_roughness([y_i for y_i, known in zip(y, told, strict=True) if known]),
     )
+
+
+def _axis(path: Path, found: Survey, angles: Numbers, asked: Asked) -> Found:
+    """The rotation axis. Raises ValueError that names the frames without which it is not found."""
+    try:
+        return rotation_axis(path, found.y, found.slices, angles, asked)
+    except ValueError as error:
+        raise ValueError("; ".join((str(error), *found.frames))) from None
 
 
 def _roughness(slices: list[Array]) -> float | None:
@@ -141,13 +197,23 @@ def _roughness(slices: list[Array]) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def read_angles(path: Path, dataset: h5py.Dataset, count: int) -> Numbers:
-    """Angles in radians [count]; degrees where the units are not said. Raises ValueError."""
-    angles = reals(path, dataset, 1, f"numbers [{count}]")
-    if angles.size != count:
+def read_angles(path: Path, dataset: h5py.Dataset, count: int, used: Frame) -> Numbers:
+    """Angles in radians of the frames that are used, of ``count``, and finite there.
+
+    In degrees where the units are not said. Raises ValueError.
+    """
+    angles = np.asarray(dataset[()])
+    if angles.ndim != 1 or angles.dtype.kind not in "fiu" or angles.size != count:
         raise ValueError(
             f"{path}: {dataset.name} is {dataset.dtype} {list(dataset.shape)}, "
             f"expected numbers [{count}], one for each frame"
+        )
+    angles = angles[used].astype(np.float64)
+    lost = used[~np.isfinite(angles)]
+    if lost.size:
+        raise ValueError(
+            f"{path}: {dataset.name} is NaN or Inf in frames {named(lost)}, expected finite "
+            f"numbers [{count}] in all projections: --views A:B leaves others out"
         )
     return in_radians(path, dataset.name, angles, string(dataset, "units"))
 
@@ -183,39 +249,3 @@ def _suspected(
         for row, slice_ in y.items()
     }
     return of_images(found, stack=True)
-
-
-def _survey(counts: Counts, slices: list[int]) -> tuple[Array, list[str]]:
-    """y of some slices, float32 [slices, views, bins], and what is wrong with them."""
-    views, _, bins = counts.shape
-    y = np.empty((len(slices), views, bins), np.float32)
-    bright, low, dead_columns = 0, 0, 0
-    for k, row in enumerate(slices):
-        transmissions, dead = counts.transmissions(row, range(views))
-        living = transmissions[:, ~dead]
-        if counts.white is None:
-            _check_transmissions(counts, row, living)
-        bright += zingers(living)
-        dead_columns += int(dead.sum())
-        low += int((living < LEAST).sum())
-        y[k] = bridged(-np.log(np.maximum(transmissions, np.float32(LEAST))), dead)
-    found = {
-        "zingers (left as they are)": bright,
-        "dead columns (no light, or stuck; bridged from their neighbours)": dead_columns,
-        f"transmissions below {LEAST:g} (raised to it)": low,
-    }
-    where = f"slice{'s' * (len(slices) > 1)} {', '.join(map(str, slices))}"
-    return y, [f"{where}: {what}: {count}" for what, count in found.items() if count]
-
-
-def _check_transmissions(counts: Counts, row: int, values: Array) -> None:
-    """Raise ValueError unless values without a white field can be transmissions."""
-    top = float(np.quantile(values, 0.999))
-    middle = values.shape[1] // 4
-    outside = np.median(np.c_[values[:, :1], values[:, -1:]])
-    if top > LARGEST or outside < np.median(values[:, middle : values.shape[1] - middle]):
-        raise ValueError(
-            f"{counts.path}: no white field, and row {row} of /{counts.projections.name} is up to "
-            f"{top:.4g}, {outside:.4g} at its ends: expected a white field, or transmissions up "
-            f"to {LARGEST} that are largest beside the object"
-        )

@@ -30,6 +30,7 @@ from asyncred.files.problem.nxtomo import is_nxtomo, read_nxtomo
 from asyncred.files.problem.parallel_beam import read_parallel_beam
 from asyncred.files.problem.plausible import LOOKED_AT, Shades, of_images, spread
 from asyncred.files.problem.plugin import installed, read_plugin
+from asyncred.files.problem.raw_tomography import RawTomographyData
 from asyncred.files.problem.superresolution import read_superresolution
 from asyncred.files.problem.surmise import looks_like
 from asyncred.files.problem.tiff import is_stack
@@ -129,7 +130,24 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
     problem = replace(problem, data=weighed(path, problem.kind, problem.data, asked))
     if asked.noise_scan is not None and not isinstance(problem.data, MriData):
         raise ValueError(f"{path}: --noise-scan is for MRI, found {problem.kind}")
+    flag = _of_counts(asked)
+    if flag and not isinstance(problem.data, RawTomographyData):
+        raise ValueError(
+            f"{path}: {flag} is for counts of tomography, NXtomo or Data Exchange, found "
+            f"{problem.kind}"
+        )
     return problem
+
+
+def _of_counts(asked: Asked) -> str | None:
+    """The first flag that nothing but counts can answer, if one was given."""
+    corrections = asked.corrections
+    given = {
+        "--views": asked.views is not None,
+        "--rings auto": corrections.rings,
+        "--air auto": corrections.air,
+    }
+    return next((flag for flag, found in given.items() if found), None)
 
 
 def _read(path: Path, asked: Asked) -> Problem:

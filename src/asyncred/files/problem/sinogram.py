@@ -175,7 +175,7 @@ def of_lost(scan: Sinogram, odd: NDArray[np.int64], shares: Numbers) -> str | No
         f"{scan.place}: {odd.size} of {len(scan.y)} views looked at ({named}"
         f"{', ...' if odd.size > NAMED else ''}) sum up to {sums} times the "
         "others' total, expected about the same in every view: blocked or lost frames "
-        "are to be left out of y and angles"
+        "are to be left out of y and angles, of a scan of counts by --views"
     )
 
 

@@ -7,14 +7,16 @@ The problem is the stack of projections; --white and --dark are stacks too, or s
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from asyncred.files.problem.angles import read_angles_asked
-from asyncred.files.problem.counts import Counts
+from asyncred.files.problem.angles import check_finite_angles, read_angles_asked
+from asyncred.files.problem.correction import Detector
+from asyncred.files.problem.counts import Counts, largest_count
+from asyncred.files.problem.frames import chosen_views
 from asyncred.files.problem.head import Asked
 from asyncred.files.problem.kinds import CoupledData
 from asyncred.files.problem.raw_tomography import read_raw_tomography
@@ -44,6 +46,9 @@ def read_tiff_scan(path: Path, asked: Asked) -> CoupledData:
             "--angles START:STOP in degrees"
         )
     angles, note = read_angles_asked(path, None, places.angles, views.size, views)
+    chosen = chosen_views(path, views.size, asked.views)
+    angles = angles[chosen]
+    check_finite_angles(path, places.angles, angles, chosen)
     white, dark = (
         _fields(told, name, projections)
         for told, name in ((places.white, "white"), (places.dark, "dark"))
@@ -56,7 +61,16 @@ def read_tiff_scan(path: Path, asked: Asked) -> CoupledData:
     packed = sum(one.compressed for one in (projections, white, dark) if one is not None)
     if packed:
         notes.append(f"{packed} TIFF frames are compressed: each slice unpacks all of them")
-    counts = TiffCounts(path, (views.size, *projections.shape), projections, white, dark)
+    counts = TiffCounts(
+        path,
+        (chosen.size, *projections.shape),
+        replace(projections, numbers=chosen),
+        white,
+        dark,
+        chosen,
+        largest_count(projections.dtype),
+        Detector(asked.corrections),
+    )
     return read_raw_tomography(counts, angles, asked, notes)
 
 

@@ -7,6 +7,7 @@
   images                      int64 [T]: which images of the problem these are
   reconstruction              program, version, date, parameters (JSON), command, input, its
                               sha256, ranks, hosts, whether the halo is exact; by image: stopped,
+                              left_out (why an image has no measurements, and is not complete),
                               range [T, 2] (values of black and white), residual_drift [T, R],
                               reference_snr (dB) and reference_ssim to an image in the input
   convergence                 update, time (s), distance, step, snr (dB), delay: [T, S], one column

@@ -29,6 +29,9 @@ SAMPLES = 256
 REASON = "S16"
 """Why an image was stopped."""
 
+LEFT_OUT = "S240"
+"""Why an image was left out, what of that fits."""
+
 TIMES = (*(field.name for field in fields(Times)), "rest")
 ROWS_OF_RECONSTRUCTION = (
     "verdict",
@@ -40,6 +43,7 @@ ROWS_OF_RECONSTRUCTION = (
     "at_bounds",
     "reference_snr",
     "reference_ssim",
+    "left_out",
 )
 ROWS = (
     *("data/data", "start/data", "truth/data", "complete"),
@@ -134,6 +138,15 @@ class ResultFile(InPlace):
         self.put("entry/complete", (row,), np.array(record.complete))
         self.sync()
 
+    def leave_out(self, row: int, reason: str) -> None:
+        """Say why an image of the stack is not there, and will not be."""
+        for name, word in {"stopped": b"no measurements", "verdict": b"left out"}.items():
+            self.put(f"entry/reconstruction/{name}", (row,), np.array(word, REASON))
+        if "entry/reconstruction/left_out" in self:
+            words = np.array(reason.encode(), LEFT_OUT)
+            self.put("entry/reconstruction/left_out", (row,), words)
+        self.sync()
+
 
 def write_result(path: Path, layout: Layout, record: Record, images: Mapping[str, Blocks]) -> None:
     """Write the file of one image, whole or not at all."""
@@ -173,6 +186,7 @@ def _create(path: Path, layout: Layout) -> None:
             reconstruction[name] = _stored(value)
         reserve(reconstruction, "verdict", (T,), REASON)
         reserve(reconstruction, "stopped", (T,), REASON)
+        reserve(reconstruction, "left_out", (T,), LEFT_OUT)
         reserve(reconstruction, "distance_left", (T,), np.float64, np.nan)
         reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
         reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)

@@ -161,6 +161,20 @@ def value_range(value: Any) -> tuple[float, float]:
     return found
 
 
+def views(value: Any) -> tuple[tuple[int, int], ...]:
+    """A check: A:B, or several such parts with commas between them."""
+    expected = "A:B or A:B,C:D with 0 <= A < B, such as 0:90,95:180"
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        pairs = [part.split(":") if isinstance(part, str) else part for part in parts]
+        found = tuple((int(first), int(end)) for first, end in pairs)
+    except (TypeError, ValueError):
+        raise ValueError(expected) from None
+    if not found or not all(0 <= first < end <= LARGEST for first, end in found):
+        raise ValueError(expected)
+    return found
+
+
 def bounds(value: Any) -> str | Bounds:
     """A check: auto, none, LOW:HIGH, or LOW: or :HIGH with no bound (None) on the other side."""
     if isinstance(value, str) and value in ("auto", "none"):

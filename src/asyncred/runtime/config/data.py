@@ -84,6 +84,33 @@ class DataConfig:
         default=None,
         shown="the file's, or found",
     )
+    views: tuple[tuple[int, int], ...] | None = parameter(
+        checks.views,
+        "which projections of a scan of counts, numbered from 0: A to B, B excluded, or several "
+        "such parts",
+        section="data",
+        metavar="A:B[,C:D...]",
+        default=None,
+        shown="all that hold a measurement",
+    )
+    zingers: str = parameter(
+        checks.Choice("auto", "none"),
+        "single counts far above their neighbours: replaced by the median about them, or kept",
+        section="data",
+        default="auto",
+    )
+    rings: str = parameter(
+        checks.Choice("none", "auto"),
+        "what a column of the detector adds to all views of a slice: kept, or taken off",
+        section="data",
+        default="none",
+    )
+    air: str = parameter(
+        checks.Choice("none", "auto"),
+        "level of the beam: that of the white field, or of the air beside the object in each view",
+        section="data",
+        default="none",
+    )
     noise_scan: Path | None = parameter(
         checks.path,
         "file with noise of the coils, which MRI is prewhitened by: ISMRMRD, or /noise, complex "
