@@ -21,7 +21,7 @@ from commands import ASYNCRED, reconstruct, several, simulate
 from forward import Dense
 from launch import mpirun
 from networks import smoothing
-from scans import object_slices, scan, write_data_exchange
+from scans import scan, write_data_exchange
 
 SIDE, TAU = 32, 0.2
 KINDS = {
@@ -232,15 +232,16 @@ def test_factors_are_those_of_the_weighted_A(tmp_path):
 
 @pytest.mark.ranks
 def test_counts_of_a_scan(tmp_path):
-    """A dense object in a weak beam: better by far with the counts as weights."""
-    made = scan(gain=400.0, truth=1.5 * object_slices(64, 1), angles=np.arange(90) * 2.0)
+    """In a weak beam the counts as weights gain more than any tau does without them."""
+    made = scan(gain=400.0, angles=np.arange(90) * 2.0)
     path = write_data_exchange(tmp_path / "scan.h5", made)
-    flags = (*FLAGS, "--tau", "0.3", "--epochs", "100")
-    found = {w: reconstruct(path, 2, *flags, "--weights", w) for w in ("none", "counts")}
-    used = {w: one.provenance["parameters"]["weights"] for w, one in found.items()}
-    assert used == {"none": "none", "counts": "counts"}
-    better = {w: snr(made.truth[0], one.image) for w, one in found.items()}
-    assert better["counts"] > better["none"] + 1, better
+    best = {}
+    for weights in ("none", "counts"):
+        flags = (*FLAGS, "--epochs", "100", "--weights", weights)
+        found = [reconstruct(path, 2, *flags, "--tau", tau) for tau in ("0.1", "0.3")]
+        assert {one.provenance["parameters"]["weights"] for one in found} == {weights}
+        best[weights] = max(snr(made.truth[0], one.image) for one in found)
+    assert best["counts"] > best["none"] + 1, best
 
 
 def test_weights_of_an_array_and_of_an_own_model():
