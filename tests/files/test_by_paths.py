@@ -199,8 +199,8 @@ def test_what_is_no_scan(tmp_path):
         file["a/table"], file["a/b/self"] = np.zeros((4, 5)), h5py.SoftLink("/a")
         file["frames"] = h5py.ExternalLink("detector.h5", "/entry/data")
     message = (
-        "a broken link: /frames links to /entry/data of the file detector.h5, which is missing: "
-        f"expected it in {tmp_path}; it has no dataset of numbers with three axes"
+        "it has no dataset of numbers with three axes, such as frames; a broken link: /frames "
+        f"links to /entry/data of the file detector.h5, which is missing: expected it in {tmp_path}"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         read_problem(path)

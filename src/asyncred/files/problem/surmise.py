@@ -16,7 +16,7 @@ MOST, DEEPEST = 5000, 12
 """Names of a file that are looked at, and groups within each other."""
 
 LISTED = 4
-"""Datasets and links that are said, at most."""
+"""Datasets that are said, at most."""
 
 ANGLES = ("angle", "theta", "rotation", "omega", "phi")
 WHITE, DARK = ("white", "flat", "bright", "open"), ("dark",)
@@ -39,16 +39,27 @@ class Seen:
 def looks_like(file: h5py.File) -> str:
     """What there is and which flags would read it, as the end of a message in one line."""
     seen = _look(file)
-    parts = [f"a broken link: {what}" for what in seen.broken[:LISTED]]
     if not seen.frames:
-        return "; ".join([*parts, "it has no dataset of numbers with three axes, such as frames"])
+        parts = ["it has no dataset of numbers with three axes, such as frames", *_broken(seen)]
+        return "; ".join(parts)
     largest = sorted(seen.frames, key=lambda name: -seen.frames[name].size)
     listed = [_words(name, seen.frames[name]) for name in largest[:LISTED]]
     more = f" and {len(largest) - LISTED} more" if len(largest) > LISTED else ""
-    parts.append(f"its datasets with three axes are {', '.join(listed)}{more}")
     best = next((name for name in largest if not _named(name, (*WHITE, *DARK))), largest[0])
     flags = " ".join(f"--{flag} {name}" for flag, name in _flags(best, seen).items())
-    return f"{'; '.join(parts)}; a scan [frames, rows, columns] is read with {flags}"
+    parts = [
+        f"its datasets with three axes are {', '.join(listed)}{more}",
+        f"a scan [frames, rows, columns] is read with {flags}",
+    ]
+    return "; ".join([*parts, *_broken(seen)])
+
+
+def _broken(seen: Seen) -> list[str]:
+    """What is to be said of links that lead nowhere."""
+    if not seen.broken:
+        return []
+    more = f", and {len(seen.broken) - 1} more" if len(seen.broken) > 1 else ""
+    return [f"a broken link: {seen.broken[0]}{more}"]
 
 
 def _flags(data: str, seen: Seen) -> dict[str, str]:
