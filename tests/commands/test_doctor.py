@@ -13,9 +13,9 @@ from asyncred.commands.doctor.findings import Finding, alike, numbers, where
 from asyncred.commands.doctor.latency import Waits, judge
 from asyncred.commands.doctor.library import Cores, tell_cores
 from asyncred.commands.doctor.updates import Run, tell_run
+from commands import ASYNCRED
 from launch import launch, mpirun, start
 
-ASYNCRED = (sys.executable, "-m", "asyncred")
 HOSTS = ["a", "a", "b", "b"]
 SUBJECTS = (
     "MPI",

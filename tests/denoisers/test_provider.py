@@ -1,7 +1,5 @@
 """Which provider a rank's denoiser gets, and that it is never silently another."""
 
-import sys
-
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -12,13 +10,13 @@ from asyncred.denoisers.onnx import OnnxDenoiser, open_session
 from asyncred.denoisers.provider import CPU, EXECUTION, Provider, choose_provider
 from asyncred.files.result import read_result
 from asyncred.runtime.config import RunConfig
+from commands import ASYNCRED
 from launch import mpirun
 from networks import smoothing
 
 CPU_ONLY = ["AzureExecutionProvider", "CPUExecutionProvider"]
 GPU = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 OPENVINO = ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
-ASYNCRED = (sys.executable, "-m", "asyncred")
 
 
 @pytest.mark.parametrize(

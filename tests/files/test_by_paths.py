@@ -1,7 +1,6 @@
 """HDF5 files of any layout, read by the names of their datasets; what a file looks like is said."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -12,10 +11,9 @@ from asyncred.commands.cli import main
 from asyncred.files.problem import Asked, Places, read_problem
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
+from commands import ASYNCRED
 from launch import mpirun
 from scans import HALF_TURN, SLICES, VIEWS, scan, write_data_exchange, write_nxtomo
-
-ASYNCRED = (sys.executable, "-m", "asyncred")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Data Exchange files as they are: read by slice, corrected, run; what is wrong is named."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from asyncred.files.problem.counts import PROBED
 from asyncred.files.problem.flaws import PASSES
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
+from commands import ASYNCRED
 from launch import mpirun
 from results import example
 from scans import (
@@ -30,7 +30,6 @@ from scans import (
     write_data_exchange,
 )
 
-ASYNCRED = (sys.executable, "-m", "asyncred")
 FLAGS = ["--denoiser", "tv", "--sigma", "5", "--epochs", "40", "--block", "32", "--threads", "1"]
 CENTER = (SIDE - 1) / 2 + 4.6
 

@@ -1,6 +1,5 @@
 """Frames without a measurement are left out, others as the user asks; one bad slice stops none."""
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from asyncred.files.problem.gaps import filled
 from asyncred.files.problem.saturation import top_of
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
+from commands import ASYNCRED
 from launch import mpirun
 from scans import (
     HALF_TURN,
@@ -29,7 +29,6 @@ from scans import (
     write_nxtomo,
 )
 
-ASYNCRED = (sys.executable, "-m", "asyncred")
 CENTER = (SIDE - 1) / 2 + 4.6
 WRITERS = {"data exchange": write_data_exchange, "nxtomo": write_nxtomo}
 

@@ -1,7 +1,6 @@
 """NXtomo files as they are: frames told apart by their keys; what is wrong is named."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import h5py
 from asyncred.files.problem import read_problem
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
+from commands import ASYNCRED
 from launch import mpirun
 from scans import (
     HALF_TURN,
@@ -23,7 +23,6 @@ from scans import (
     write_nxtomo,
 )
 
-ASYNCRED = (sys.executable, "-m", "asyncred")
 CENTER = (SIDE - 1) / 2 - 7.3
 
 

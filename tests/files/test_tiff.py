@@ -12,11 +12,11 @@ from asyncred.files.problem.tiff import files_of, read_stack_of_tiff
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
 from asyncred.runtime.plan import sha256
+from commands import ASYNCRED
 from launch import mpirun
 from scans import HALF_TURN, SLICES, VIEWS, scan, write_data_exchange
 
 tifffile = pytest.importorskip("tifffile")
-ASYNCRED = (sys.executable, "-m", "asyncred")
 RANGE = f"{HALF_TURN[0]}:{HALF_TURN[-1]}"
 
 

@@ -14,13 +14,12 @@ import h5py
 from asyncred.commands.cli import main
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from commands import several
+from commands import ASYNCRED, several
 from launch import end, find_mpirun, mpirun, processes_naming, ranks_of, start
 from networks import conditional_u_net, smoothing
 
 pytestmark = pytest.mark.ranks
 
-ASYNCRED = (sys.executable, "-m", "asyncred")
 BLOCKS = 16
 
 

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import sys
 import time
 
 import numpy as np
@@ -13,10 +12,10 @@ import h5py
 
 from asyncred.files.result import ResultFile, create_result, read_result
 from asyncred.metrics import snr
+from commands import ASYNCRED
 from launch import end, find_mpirun, mpirun, start
 from results import GRID, by_block, images, layout, record
 
-ASYNCRED = (sys.executable, "-m", "asyncred")
 FLAGS = ("--denoiser", "tv", "--sigma", "5", "--epochs", "20")
 T = 3
 

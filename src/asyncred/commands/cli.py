@@ -110,21 +110,10 @@ def _doctor(options: argparse.Namespace, comm: Comm) -> int:
 
 def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
-    from asyncred.files.problem import Asked, Corrections, Places
+    from asyncred.files.problem import Asked
     from asyncred.files.whole import check_writable
 
-    asked = Asked(
-        options.images,
-        options.ranks,
-        options.block,
-        center=options.center,
-        size=options.size,
-        noise_scan=options.noise_scan,
-        weights=options.weights,
-        places=Places.of(options),
-        views=options.views,
-        corrections=Corrections.of(options.zingers, options.rings, options.air),
-    )
+    asked = Asked.of(options, ranks=options.ranks, block=options.block)
 
     def check() -> str:
         if options.center_picture:

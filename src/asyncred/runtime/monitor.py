@@ -76,7 +76,6 @@ class RunMonitor:
     ``records`` each of them to ``RECORD`` zeros, in memory that all ranks share which update it:
     sums are of differences, whoever made the update before. Rank 0 takes samples, hands them on and
     stops the run by them as ``reporting`` says.
-    ``counts`` and ``history`` are those of the own blocks and of the run before it was cut.
     """
 
     def __init__(
@@ -88,8 +87,6 @@ class RunMonitor:
         records: Mapping[int, NDArray[np.float64]],
         reporting: Reporting,
         fit: Fit,
-        counts: Mapping[int, int] | None = None,
-        history: Sequence[Sample] = (),
     ) -> None:
         self._counters, self._reference, self._truth = counters, reference, truth
         self._reporting = reporting
@@ -98,15 +95,20 @@ class RunMonitor:
         self._end: float | None = None
         self._records, self._fit = records, fit
         self._sums = np.zeros(SUMS)
-        self.counts: dict[int, int] = dict(counts or {})
+        self.counts: dict[int, int] = {}
         self.delays = np.zeros(LONGEST_DELAY + 1, np.int64)
-        self.history: list[Sample] = list(history)
+        self.history: list[Sample] = []
         self._epoch, self._since = max(1, len(records)), 0
 
     @property
     def judge(self) -> Judge:
         """What has looked at the run; on rank 0."""
         return self._reporting.judge
+
+    def go_on(self, counts: Mapping[int, int], history: Sequence[Sample]) -> None:
+        """Take over the updates of the own blocks, and the history, of the run before its cut."""
+        self.counts.update(counts)
+        self.history.extend(history)
 
     def begin(self) -> None:
         """Set the clock to zero."""

@@ -13,12 +13,12 @@ import numpy as np
 from asyncred.denoisers.onnx import EXACT, DenoiserModel
 from asyncred.errors import InputError
 from asyncred.files.checkpoint import read_block
-from asyncred.files.problem import Asked, Corrections, Places, Problem, read_problem
+from asyncred.files.problem import Asked, Problem, read_problem
 from asyncred.files.problem.plausible import settle
 from asyncred.files.problem.tiff import files_of
 from asyncred.files.result import read_result_block, read_start
 from asyncred.operators import Image
-from asyncred.runtime.config import STARTS, DataConfig, FilesConfig, MachineConfig, RunConfig
+from asyncred.runtime.config import STARTS, FilesConfig, MachineConfig, RunConfig
 from asyncred.runtime.denoising import chosen, load_draft, load_model
 from asyncred.runtime.refusals import check_files, check_together, resumable
 from asyncred.runtime.updates import Proximal, precise, proximal_of
@@ -87,7 +87,7 @@ def make_plan(
     """
     asked, update = config.data, config.update
     block = asked.block or (None if files is None else _block_before(files))
-    problem = read(asked.problem, _of_file(asked, ranks, block))
+    problem = read(asked.problem, Asked.of(asked, ranks=ranks, block=block))
     problem = precise(update, problem)
     together = _ranks_per_image(config.machine, problem, ranks)
     check_together(config, problem, together)
@@ -127,21 +127,6 @@ def weight_of(
         return asked, None
     noise = problem.noise()
     return float(f"{problem.data.prior.weight(model.level, noise):.3g}"), noise
-
-
-def _of_file(asked: DataConfig, ranks: int, block: int | tuple[int, int] | None) -> Asked:
-    return Asked(
-        asked.images,
-        ranks,
-        block,
-        center=asked.center,
-        size=asked.size,
-        noise_scan=asked.noise_scan,
-        weights=asked.weights,
-        places=Places.of(asked),
-        views=asked.views,
-        corrections=Corrections.of(asked.zingers, asked.rings, asked.air),
-    )
 
 
 def stored_blocks(start: str, problem: Problem, own: list[int], index: int) -> dict[int, Image]:

@@ -103,8 +103,7 @@ def _monitor(
     show: Callable[[Sample], None],
 ) -> RunMonitor:
     """What keeps the records of this rank, from where the run was cut. Collective."""
-    past = job.past
-    return RunMonitor(
+    monitor = RunMonitor(
         counters,
         _reference(job, x),
         truth=share(dict(job.truth)),
@@ -117,9 +116,10 @@ def _monitor(
             potentials=job.potentials,
             minibatch=job.minibatch,
         ),
-        counts={i: int(past.per_block[i]) for i in job.own if past.per_block[i]},
-        history=past.history,
     )
+    per_block = job.past.per_block
+    monitor.go_on({i: int(per_block[i]) for i in job.own if per_block[i]}, job.past.history)
+    return monitor
 
 
 def _judge(job: Job) -> Judge:

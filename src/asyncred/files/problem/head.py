@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +90,22 @@ class Asked:
     None for all."""
     corrections: Corrections = Corrections()
     """Of counts in a foreign file."""
+
+    @classmethod
+    def of(cls, source: Any, *, ranks: int, block: int | tuple[int, int] | None) -> Asked:
+        """What flags or parameters say, attributes of the same names."""
+        return cls(
+            source.images,
+            ranks,
+            block,
+            center=source.center,
+            size=source.size,
+            noise_scan=source.noise_scan,
+            weights=source.weights,
+            places=Places.of(source),
+            views=source.views,
+            corrections=Corrections.of(source.zingers, source.rings, source.air),
+        )
 
 
 @dataclass(frozen=True)
