@@ -33,7 +33,7 @@ class Records:
     def __init__(self):
         self.updates, self.delays = Counter(), []
 
-    def record(self, i, x_i, G_i, *, gamma, delay):
+    def record(self, i, x_i, G_i, step_i, *, delay):
         self.updates[i] += 1
         self.delays.append(delay)
 

@@ -43,7 +43,7 @@ def run(G, algorithm, gamma, updates):
     seen = []
 
     class Look(Silent):
-        def record(self, i, x_i, G_i, *, gamma, delay):
+        def record(self, i, x_i, G_i, step_i, *, delay):
             seen.append(x.block(i))
 
     algorithm(

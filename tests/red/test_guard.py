@@ -112,7 +112,8 @@ def test_guard_lets_directions_grow_that_go_on():
     """Twice as long as the ones before, time and again, but never back: no step is shortened."""
     guard = Guard(FixedStep(1.0), Silent(), blocks=1, begun=lambda: True, give_up=lambda: None)
     for k in range(6):
-        guard.record(0, np.ones(4), 2.0**k * np.ones(4), gamma=1.0, delay=0)
+        direction = 2.0**k * np.ones(4)
+        guard.record(0, np.ones(4), direction, -direction, delay=0)
     assert guard.relaxation == 1
 
 
@@ -126,16 +127,15 @@ def test_guard_tells_the_monitor_what_was_done():
         def __init__(self):
             self.told = []
 
-        def record(self, i, x_i, G_i, *, gamma, delay):
-            self.told.append((i, gamma, delay, float(x_i[0, 0])))
+        def record(self, i, x_i, G_i, step_i, *, delay):
+            self.told.append((i, float(step_i[0, 0]), delay, float(x_i[0, 0])))
 
     listener = Listener()
     guard = Guard(FixedStep(0.5), listener, blocks=1, begun=lambda: True, give_up=lambda: None)
     one = np.ones((2, 2), np.float32)
     for scale in (1, -1, 3, -3):
-        gamma = guard(0, 7)
-        guard.record(0, one, scale * one, gamma=gamma, delay=7)
-    assert [gamma for _, gamma, _, _ in listener.told] == [0.5, 0.5, 0.5, 0.25]
+        guard.record(0, one, scale * one, -guard(0, 7) * scale * one, delay=7)
+    assert [step for _, step, _, _ in listener.told] == [-0.5, 0.5, -1.5, 0.75]
     assert all((i, delay, x) == (0, 7, 1.0) for i, _, delay, x in listener.told)
 
 

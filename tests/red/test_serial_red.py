@@ -28,9 +28,9 @@ class Records:
     def __init__(self):
         self.blocks, self.steps = [], []
 
-    def record(self, i, x_i, G_i, *, gamma, delay):
+    def record(self, i, x_i, G_i, step_i, *, delay):
         self.blocks.append(i)
-        self.steps.append(np.linalg.norm(gamma * G_i))
+        self.steps.append(np.linalg.norm(step_i))
         assert delay == 0 and x_i.shape == G_i.shape
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import h5py
 
-from asyncred.files.checkpoint import previous, read_past
+from asyncred.files.checkpoint import VERSION, previous, read_past
 from asyncred.files.problem import read_problem
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
@@ -246,7 +246,7 @@ def test_what_cannot_be_resumed(ct, cs, tmp_path):
     )
     words = (
         "c.h5: of another problem file",
-        "expected 'asyncred-checkpoint', 3",
+        f"expected 'asyncred-checkpoint', {VERSION}",
         "none.h5: no such checkpoint",
         "c.h5: exists",
         "is the problem file too",

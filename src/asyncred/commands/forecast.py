@@ -17,7 +17,8 @@ from asyncred.files.problem import CoupledData, LocalData, Problem
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Rows
 from asyncred.red.sampling import FullBatch, RandomRows
-from asyncred.runtime.config import EPOCHS, INNER
+from asyncred.runtime.config import EPOCHS
+from asyncred.runtime.updates import terms_of_data
 
 TRIES = 5
 LISTED = 8
@@ -166,7 +167,7 @@ def time_lines(job: Job, cost: Cost) -> list[str]:
     largest = math.prod(largest_window(grid, model))
     D = cost.denoiser * sum(map(math.prod, windows)) / largest
     A = cost.gradient * sum(map(math.prod, blocks)) / math.prod(grid.block_shape)
-    terms = 1 + INNER if job.minibatch is None else 1
+    terms = terms_of_data(job.problem.data) if job.minibatch is None else 1
     words = f", {terms} of these an update, which is the proximal one" if terms > 1 else ""
     epoch, images = (D + terms * A) / job.ranks, len(job.problem.images)
     lines = [

@@ -1,12 +1,13 @@
 """A run put down on disk, to be taken up again by any number of ranks.
 
-/          attrs format = "asyncred-checkpoint", version = 3, parameters (JSON), input_sha256, image
+/          attrs format = "asyncred-checkpoint", version = 4, parameters (JSON), input_sha256, image
            (which of the problem), block = [bh, bw], ranks, seconds, G0_square
 /x         float32 or complex64 [H, W]
 /velocity  like x: the momentum of each block, where there is one
+/anchor    like x: the anchor of each block, where there is one
 /r         float32 [groups, length]: the residual A x - y, where A couples the blocks
 /per_block int64 [b]: updates of each block
-/pace      float64 [b, 5]: how their steps shrink (``asyncred.red.pace``)
+/pace      float64 [b, 6]: how their steps shrink (``asyncred.red.pace``)
 /delays    int64 [ranks, D]: histogram of each rank's delays
 /history   float64 [S, columns], /drifts float64 [R]
 
@@ -37,8 +38,8 @@ from asyncred.history import LONGEST_DELAY, Sample
 from asyncred.operators import Image
 from asyncred.red.pace import Pace, beginning
 
-FORMAT, VERSION = "asyncred-checkpoint", 3
-NAMES = ("x", "velocity", "r", "per_block", "pace", "delays", "history", "drifts")
+FORMAT, VERSION = "asyncred-checkpoint", 4
+NAMES = ("x", "velocity", "anchor", "r", "per_block", "pace", "delays", "history", "drifts")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Head:
 
     grid: BlockGrid
     dtype: type[np.generic]
-    momentum: bool
+    moves: tuple[str, ...]
+    """Names of the arrays like x that there are."""
     residual: tuple[int, int] | None
     """Groups and length of r."""
     ranks: int
@@ -107,8 +109,8 @@ def lay_out(path: Path, head: Head, past: Past) -> None:
         file["history"] = np.reshape(rows, (-1, len(Sample.names()))).astype(np.float64)
         file["drifts"] = np.array(past.drifts, np.float64)
         reserve(file, "x", head.grid.shape, head.dtype)
-        if head.momentum:
-            reserve(file, "velocity", head.grid.shape, head.dtype, 0)
+        for name in head.moves:
+            reserve(file, name, head.grid.shape, head.dtype, 0)
         if head.residual:
             reserve(file, "r", head.residual, np.float32)
         reserve(file, "per_block", (len(head.grid),), np.int64, 0)
@@ -122,7 +124,8 @@ class Part:
 
     rank: int
     x: Mapping[int, Image]
-    velocity: Mapping[int, Image]
+    moves: Mapping[str, Mapping[int, Image]]
+    """Arrays like x, by name."""
     counts: Mapping[int, int]
     pace: Pace
     delays: NDArray[np.int64]
@@ -135,8 +138,8 @@ def write_part(path: Path, grid: BlockGrid, part: Part) -> None:
     with InPlace(path, NAMES) as file:
         for i, block in part.x.items():
             file.put_region("x", (), grid.block(i), block)
-            if "velocity" in file:
-                file.put_region("velocity", (), grid.block(i), part.velocity[i])
+            for name, arrays in part.moves.items():
+                file.put_region(name, (), grid.block(i), arrays[i])
             file.put("per_block", (i,), np.array(part.counts[i]))
             file.put("pace", (i,), part.pace[i])
         file.put("delays", (part.rank,), part.delays)
@@ -217,7 +220,7 @@ def read_past(
 
 
 def read_blocks(path: Path, name: str, grid: BlockGrid, own: list[int]) -> dict[int, Image]:
-    """x or velocity of some blocks; {} without. Raises ValueError where it is not finite."""
+    """x, velocity or anchor of some blocks; {} without. Raises ValueError where not finite."""
     with _open(path) as file:
         blocks = {i: file[name][grid.block(i)] for i in own} if name in file else {}
     for i, block in blocks.items():

@@ -59,9 +59,8 @@ def async_red(
         following = draw() if order.ahead else None
         G_i = G.block(i, x_tilde, rows)  # line 4 (5)
         delay = x.delay(i)
-        gamma = step(i, delay)
-        delta = -gamma * G_i
+        delta = -step(i, delay) * G_i
         x.add(i, delta)  # x <- x - gamma U_i G_i(x_tilde), line 5 (6)
         G.A.moved(i, delta)
-        monitor.record(i, x.own(i, x_tilde), G_i, gamma=gamma, delay=delay)
+        monitor.record(i, x.own(i, x_tilde) + delta, G_i, delta, delay=delay)
         order.done(i)

@@ -8,6 +8,7 @@ or does not shrink any more.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asyncred.operators import Image, Rows
 from asyncred.red.operator import RedOperator
@@ -29,7 +30,7 @@ class DraftedRed(RedOperator):
     def __init__(self, G: RedOperator, cheaper: RedOperator, pace: Pace, *, scale: float) -> None:
         super().__init__(G.grid, G.A, G.D, tau=G.tau)
         self._G, self._cheaper, self._pace = G, cheaper, pace
-        self._small = SMALL * scale
+        self._scale = scale
 
     def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
         """G_i, or a draft of it."""
@@ -37,8 +38,12 @@ class DraftedRed(RedOperator):
         if pace[DONE]:
             return self._G.block(i, x_tilde, rows)
         G_i = self._cheaper.block(i, x_tilde, rows)
-        size = float(np.linalg.norm(G_i))
-        pace[DRAFTED] += 1
-        if stalls(pace, size, patience=PATIENCE) or size < self._small * np.sqrt(G_i.size):
-            pace[DONE], pace[LEAST], pace[SINCE] = 1, np.inf, 0
+        done_with_drafts(pace, float(np.linalg.norm(G_i)), G_i.size, scale=self._scale)
         return G_i
+
+
+def done_with_drafts(pace: NDArray[np.float64], size: float, pixels: int, *, scale: float) -> None:
+    """Count a draft of a block, whose step had this norm; see whether it was the last one."""
+    pace[DRAFTED] += 1
+    if stalls(pace, size, patience=PATIENCE) or size < SMALL * scale * np.sqrt(pixels):
+        pace[DONE], pace[LEAST], pace[SINCE] = 1, np.inf, 0

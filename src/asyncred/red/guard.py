@@ -60,9 +60,9 @@ class Guard:
         """The other step's gamma, relaxed."""
         return self.relaxation * self._step(i, delay)
 
-    def record(self, i: int, x_i: Image, G_i: Image, *, gamma: float, delay: int) -> None:
+    def record(self, i: int, x_i: Image, G_i: Image, step_i: Image, *, delay: int) -> None:
         """Tell the other monitor; look at the sum after every round over the blocks."""
-        self._monitor.record(i, x_i, G_i, gamma=gamma, delay=delay)
+        self._monitor.record(i, x_i, G_i, step_i, delay=delay)
         last = self._last.get(i)
         if last is None:
             self._lowest = self._first = np.inf  # of fewer blocks

@@ -19,13 +19,7 @@ import numpy as np
 
 from asyncred.operators import Image, Rows
 from asyncred.red.operator import RedOperator
-from asyncred.red.pace import DONE, SHARE, Pace, stalls
-
-PATIENCE = 30
-"""Updates of a block in which its step does not shrink, after which beta is halved."""
-
-LEAST_SHARE = 1 / 8
-"""Of beta, that is not halved any more."""
+from asyncred.red.pace import SHARE, Pace, damp
 
 Velocity = Mapping[int, Image]
 """v_i by block, as of its last update."""
@@ -48,6 +42,5 @@ class HeavyBallRed(RedOperator):
         v_i: Image = self._G.block(i, x_tilde, rows) + beta * self._velocity[i]
         self._velocity[i][...] = v_i
         share = pace[SHARE]
-        if share and pace[DONE] and stalls(pace, float(np.linalg.norm(v_i)), patience=PATIENCE):
-            pace[SHARE] = share / 2 if share > LEAST_SHARE else 0.0
+        damp(pace, float(np.linalg.norm(v_i)))
         return v_i if share == 1 else np.float32((1 + beta) / (1 + self._beta)) * v_i

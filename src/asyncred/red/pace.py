@@ -17,18 +17,24 @@ from numpy.typing import NDArray
 NOTABLY = 0.9
 """Times the smallest step so far, below which a step is notably smaller."""
 
-DRAFTED, DONE, LEAST, SINCE, SHARE = range(5)
+DRAFTED, DONE, LEAST, SINCE, SHARE, STIFF = range(6)
 """Updates that were drafts; 1 once these are done; the smallest step; updates since it; what is
-left of the momentum, from 1 to 0."""
+left of the momentum, from 1 to 0; mu of its anchor over that of the run."""
+
+PATIENCE = 30
+"""Updates of a block in which its step does not shrink, after which its momentum is halved."""
+
+LEAST_SHARE = 1 / 8
+"""Of the momentum, that is not halved any more."""
 
 Pace = Mapping[int, NDArray[np.float64]]
-"""Of each block the five numbers above."""
+"""Of each block the six numbers above."""
 
 
 def beginning(blocks: int) -> NDArray[np.float64]:
-    """Of blocks that were never updated, [blocks, 5]."""
-    pace = np.zeros((blocks, 5))
-    pace[:, LEAST], pace[:, SHARE] = math.inf, 1.0
+    """Of blocks that were never updated, [blocks, 6]."""
+    pace = np.zeros((blocks, 6))
+    pace[:, LEAST], pace[:, SHARE], pace[:, STIFF] = math.inf, 1.0, 1.0
     return pace
 
 
@@ -44,3 +50,13 @@ def stalls(pace: NDArray[np.float64], size: float, *, patience: int) -> bool:
         return False
     pace[LEAST], pace[SINCE] = math.inf, 0
     return True
+
+
+def damp(pace: NDArray[np.float64], size: float) -> None:
+    """Halve the momentum of a block whose steps, of which this was one, have ceased to shrink.
+
+    Not while its steps are drafts.
+    """
+    share = pace[SHARE]
+    if share and pace[DONE] and stalls(pace, size, patience=PATIENCE):
+        pace[SHARE] = share / 2 if share > LEAST_SHARE else 0.0

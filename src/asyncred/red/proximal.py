@@ -93,29 +93,37 @@ class FactoredRed(RedOperator):
         return out
 
 
-def conjugate_gradients(apply: Callable[[Image], Image], b: Image, steps: int) -> Image:
+def conjugate_gradients(
+    apply: Callable[[Image], Image],
+    b: Image,
+    steps: int,
+    *,
+    precondition: Callable[[Image], Image] = lambda v: v,
+) -> Image:
     """An approximate solution of H u = b from u = 0, H symmetric positive definite.
 
-    Hestenes, Stiefel (1952). Ends earlier where the residual is ``SMALL``.
+    Hestenes, Stiefel (1952). ``precondition`` applies an approximate inverse of H, symmetric and
+    positive definite too. Ends earlier where the residual is ``SMALL``.
     """
     u = np.zeros_like(b)
-    r, p = b, b
-    square = start = _square(b)
+    r = b
+    p = z = precondition(r)
+    product, start = _dot(r, z), _dot(b, b)
     for _ in range(steps):
-        if square <= SMALL**2 * start:
+        if _dot(r, r) <= SMALL**2 * start:
             break
         Hp = apply(p)
-        alpha = b.dtype.type(square / _dot(p, Hp))
+        curvature = _dot(p, Hp)
+        if not curvature > 0:
+            break  # what is left is too small to be squared
+        alpha = b.dtype.type(product / curvature)
         u = u + alpha * p
         r = r - alpha * Hp
-        before, square = square, _square(r)
-        p = r + b.dtype.type(square / before) * p
+        z = precondition(r)
+        before, product = product, _dot(r, z)
+        p = z + b.dtype.type(product / before) * p
     return u
 
 
 def _dot(a: Image, b: Image) -> float:
     return float(np.vdot(a, b).real)
-
-
-def _square(a: Image) -> float:
-    return _dot(a, a)

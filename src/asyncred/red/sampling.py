@@ -6,7 +6,7 @@ updates of a rank draws what it would have drawn uncut, and nothing but n needs 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -92,6 +92,10 @@ class Board(Protocol):
         """Count one update of block i, which was claimed, and give the block back."""
         ...
 
+    def release(self, i: int) -> None:
+        """Give block i back, which was claimed, and count nothing."""
+        ...
+
 
 class LeastUpdated:
     """The least-updated block of the board that is free; of several an own one, then any.
@@ -137,6 +141,55 @@ class LeastUpdated:
     def done(self, i: int) -> None:
         """Give the block back, with one more update."""
         self._board.done(i)
+
+
+class Turn(Protocol):
+    """Which blocks are updated by the data term alone."""
+
+    def after(self, i: int) -> Iterator[int]:
+        """Some blocks, one after the other, after the denoiser was called for block i."""
+        ...
+
+
+class OwnTurn:
+    """Each of the own blocks in turn, ``count`` after each call of the denoiser.
+
+    ``done`` such calls were made before.
+    """
+
+    def __init__(self, blocks: Sequence[int], count: int, done: int = 0) -> None:
+        self._blocks, self._count, self._n = list(blocks), count, count * done
+
+    def after(self, i: int) -> Iterator[int]:
+        """The next blocks of the round."""
+        for _ in range(self._count):
+            self._n += 1
+            yield self._blocks[self._n % len(self._blocks)]
+
+
+class SharedTurn:
+    """Each block of a board in turn, where no other rank works on it; ``first`` comes first.
+
+    The block that this rank holds is its own to update, too.
+    """
+
+    def __init__(self, board: Board, count: int, first: int, done: int = 0) -> None:
+        self._board, self._count, self._n = board, count, first + count * done
+
+    def after(self, i: int) -> Iterator[int]:
+        """The next blocks of the round, each held until the one after it is asked for."""
+        blocks = self._board.blocks
+        for _ in range(self._count):
+            place = self._n % len(blocks)
+            self._n += 1
+            j = blocks[place]
+            if j == i:
+                yield j
+                continue
+            updates, free = self._board.look()
+            if free[place] and self._board.claim(j, int(updates[place])):
+                yield j
+                self._board.release(j)
 
 
 class Minibatch(Protocol):

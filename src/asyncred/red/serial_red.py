@@ -8,6 +8,7 @@ Both take the arguments of ``async_red`` and work on a ``LocalImage``.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -30,6 +31,12 @@ class LocalImage:
         self.grid, self._windows = windows.grid, windows
         self.array = np.array(x0)
         self._announce = announce
+
+    def through(self, windows: BlockWindows) -> LocalImage:
+        """The same image, read through other windows."""
+        view = copy.copy(self)
+        view._windows = windows
+        return view
 
     def read(self, i: int) -> Image:
         """A copy of the window of block i."""
@@ -83,12 +90,11 @@ def gm_red(
         G_x = G.full(x.array)
         for i in range(len(x.grid)):
             block = x.grid.block(i)
-            gamma = step(i, 0)
             x_i = x.block(i)
-            delta = -gamma * G_x[block]
+            delta = -step(i, 0) * G_x[block]
             x.add(i, delta)
             G.A.moved(i, delta)
-            monitor.record(i, x_i, G_x[block], gamma=gamma, delay=0)
+            monitor.record(i, x_i + delta, G_x[block], delta, delay=0)
 
 
 def bc_red(
@@ -106,8 +112,7 @@ def bc_red(
         i = order.next()
         x_i = x.block(i)
         G_i = G.block(i, x.read(i), minibatch.draw(G.A.measurements(i)))
-        gamma = step(i, 0)
-        delta = -gamma * G_i
+        delta = -step(i, 0) * G_i
         x.add(i, delta)
         G.A.moved(i, delta)
-        monitor.record(i, x_i, G_i, gamma=gamma, delay=0)
+        monitor.record(i, x_i + delta, G_i, delta, delay=0)

@@ -57,15 +57,18 @@ class Stop(Protocol):
 class Monitor(Protocol):
     """Told of every update after it is made."""
 
-    def record(self, i: int, x_i: Image, G_i: Image, *, gamma: float, delay: int) -> None:
-        """Block i went from ``x_i`` to ``x_i - gamma G_i``; ``delay`` updates came between."""
+    def record(self, i: int, x_i: Image, G_i: Image, step_i: Image, *, delay: int) -> None:
+        """Block i is ``x_i`` now, after a step of ``step_i`` along its direction ``-G_i``.
+
+        ``delay`` updates came between read and write.
+        """
         ...
 
 
 class Silent:
     """A monitor that keeps nothing."""
 
-    def record(self, i: int, x_i: Image, G_i: Image, *, gamma: float, delay: int) -> None:
+    def record(self, i: int, x_i: Image, G_i: Image, step_i: Image, *, delay: int) -> None:
         """Forget it."""
 
 

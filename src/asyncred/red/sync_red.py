@@ -30,10 +30,9 @@ def sync_red(
         i = order.next()
         x_tilde = x.fresh(i)
         G_i = G.block(i, x_tilde, minibatch.draw(G.A.measurements(i)))
-        gamma = step(i, 0)
         x.barrier()  # everybody has read
-        delta = -gamma * G_i
+        delta = -step(i, 0) * G_i
         x.add(i, delta)
         G.A.moved(i, delta)
         x.barrier()  # everybody has written
-        monitor.record(i, x.own(i, x_tilde), G_i, gamma=gamma, delay=0)
+        monitor.record(i, x.own(i, x_tilde) + delta, G_i, delta, delay=0)

@@ -1,13 +1,14 @@
-"""Where a rank's time goes, and how to waste it on purpose: wrappers around D, A and G."""
+"""Where a rank's time goes, and how to waste it on purpose: wrappers around D and A."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from asyncred.denoisers.onnx import Array, Denoiser
 from asyncred.history import Times
 from asyncred.operators import Image, Operator, Rows
-from asyncred.red.operator import RedOperator
 
 
 class TimedDenoiser:
@@ -82,18 +83,54 @@ class TimedOperator:
         return self._A.lipschitz(i, minibatch)
 
 
-class SlowedRed(RedOperator):
-    """G on a rank made ``factor`` times slower: after each block it sleeps for the difference."""
+class Slowness:
+    """Makes what a rank does take ``factor`` times as long: it sleeps for the difference."""
 
-    def __init__(self, G: RedOperator, *, factor: float, times: Times) -> None:
-        super().__init__(G.grid, G.A, G.D, tau=G.tau)
-        self._G, self._factor, self._times = G, factor, times
+    def __init__(self, factor: float, times: Times) -> None:
+        self.factor, self._times = factor, times
 
-    def block(self, i: int, x_tilde: Image, rows: Rows | None = None) -> Image:
-        """G_i, late."""
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Sleep after what is done inside."""
         start = time.perf_counter()
-        G_i = self._G.block(i, x_tilde, rows)
-        pause = (self._factor - 1) * (time.perf_counter() - start)
+        yield
+        pause = (self.factor - 1) * (time.perf_counter() - start)
         time.sleep(pause)
         self._times.slowed += pause
-        return G_i
+
+
+class SlowedDenoiser:
+    """A denoiser on a slow rank."""
+
+    def __init__(self, D: Denoiser, slowly: Slowness) -> None:
+        self.halo, self.align = D.halo, D.align
+        self._D, self._slowly = D, slowly
+
+    def __call__(self, x: Array) -> Array:
+        """D(x), late."""
+        with self._slowly():
+            return self._D(x)
+
+    def with_potential(self, x: Array) -> tuple[Array, Array]:
+        """D(x) and its potential, late."""
+        with self._slowly():
+            return self._D.with_potential(x)
+
+
+class SlowedOperator:
+    """An operator on a slow rank."""
+
+    def __init__(self, A: Operator, slowly: Slowness) -> None:
+        self.halo, self._A, self._slowly = A.halo, A, slowly
+        self.request, self.misfit, self.energy = A.request, A.misfit, A.energy
+        self.measurements, self.lipschitz, self.moved = A.measurements, A.lipschitz, A.moved
+
+    def gradient(self, i: int, x_i: Image, rows: Rows | None) -> Image:
+        """The gradient of block i, late."""
+        with self._slowly():
+            return self._A.gradient(i, x_i, rows)
+
+    def normal(self, i: int, v: Image) -> Image:
+        """A_i^T A_i v, late."""
+        with self._slowly():
+            return self._A.normal(i, v)

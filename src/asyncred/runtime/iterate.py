@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from asyncred.grid import BlockWindows
 from asyncred.history import Reason
+from asyncred.red.anchored import AnchoredRed
+from asyncred.red.anchored_red import anchored_red
 from asyncred.red.async_red import async_red
 from asyncred.red.guard import Guard
 from asyncred.red.operator import RedOperator
@@ -17,7 +20,7 @@ from asyncred.runtime.budget import CLAIM
 from asyncred.runtime.job import Job
 from asyncred.runtime.keeper import Best, LookingStop
 from asyncred.runtime.state import State, keeper_of
-from asyncred.runtime.steps import choices, choose_step
+from asyncred.runtime.steps import choices, choose_step, choose_turn
 from asyncred.runtime.stopping import AsyncStop, SyncStop
 
 if TYPE_CHECKING:
@@ -48,6 +51,12 @@ def iterate(
     keeper = keeper_of(state)
     step = choose_step(job, state.updates, state.counters.asked_to_relax)
     guard = _guard(state, step)
+    near = state.x.through(BlockWindows(G.grid, G.A.halo))
+
+    def relaxed() -> float:
+        """How much shorter than meant the steps of this rank are."""
+        return (guard.relaxation if guard else 1.0) * 0.5 ** state.counters.asked_to_relax()
+
     at_once = len(G.grid) if config.update.method == "gm" else 1  # updates between two questions
     job.team.comm.Barrier()  # all clocks start together
     stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
@@ -61,15 +70,29 @@ def iterate(
         stop.until(-(-leg // at_once))
         order, minibatch = choices(job, state.claims, sum(monitor.counts.values()))
         start = time.perf_counter()
-        ALGORITHMS[config.update.method](
-            G,
-            state.x,
-            order=order,
-            minibatch=minibatch,
-            step=guard or step,
-            stop=asked,
-            monitor=guard or monitor,
-        )
+        if isinstance(G, AnchoredRed):
+            done = sum(monitor.counts.values())
+            anchored_red(
+                G,
+                state.x,
+                near,
+                order=order,
+                turn=choose_turn(job, state.claims, done),
+                step=step,
+                relaxed=relaxed,
+                stop=asked,
+                monitor=guard or monitor,
+            )
+        else:
+            ALGORITHMS[config.update.method](
+                G,
+                state.x,
+                order=order,
+                minibatch=minibatch,
+                step=guard or step,
+                stop=asked,
+                monitor=guard or monitor,
+            )
         loop += time.perf_counter() - start
         reason = _agreed(state, stop.reason or Reason.BUDGET)
         if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
@@ -80,8 +103,13 @@ def iterate(
         if reason is not Reason.BUDGET:
             break
     state.times.loop = loop
-    relaxation = guard.relaxation if guard else 1.0
-    return reason, relaxation * 0.5 ** state.counters.asked_to_relax()
+    return reason, relaxed()
+
+
+def updates_of(job: Job, counters: AnyCounters) -> int:
+    """Updates of all ranks: what counters count, less those by the data term alone."""
+    rounds = 0 if job.anchored is None else job.anchored.rounds or 0
+    return counters.updates() // (1 + rounds)
 
 
 def _guard(state: State, step: Step) -> Guard | None:
@@ -92,7 +120,7 @@ def _guard(state: State, step: Step) -> Guard | None:
     end = job.config.denoiser.continuation * len(job.plan.problem.grid)
 
     def begun() -> bool:
-        return past.updates + counters.updates() >= end
+        return past.updates + updates_of(job, counters) >= end
 
     def give_up() -> None:
         counters.raise_stop(Reason.DIVERGED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,23 +13,18 @@ from asyncred.denoisers.provider import Provider
 from asyncred.denoisers.values import Parts, Ranged, without_phases
 from asyncred.files.checkpoint import Past, read_blocks, read_past, read_residual
 from asyncred.files.problem.plausible import marked, said, settle
-from asyncred.history import Times
 from asyncred.operators import Image, Operator
-from asyncred.red.bounds import BoundedRed, clipped
-from asyncred.red.continuation import Continued
-from asyncred.red.draft import DraftedRed
-from asyncred.red.momentum import HeavyBallRed, Velocity
+from asyncred.red.bounds import clipped
 from asyncred.red.operator import RedOperator
-from asyncred.red.pace import Pace
 from asyncred.red.proximal import FactoredRed, ProximalRed
 from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.config import RunConfig
-from asyncred.runtime.instrument import SlowedRed, TimedDenoiser, TimedOperator
 from asyncred.runtime.placement import Placement, Team
 from asyncred.runtime.plan import Plan, truth_blocks
 from asyncred.runtime.refusals import checkpoint_of
 from asyncred.runtime.shades import OTHERWISE, Pair, Values, bounds_of, decide, together, values_of
 from asyncred.runtime.terms import CoupledTerm, ImageTerm, LocalTerm
+from asyncred.runtime.updates import Proximal
 
 
 @dataclass(frozen=True)
@@ -83,6 +78,8 @@ class Job:
     """The own blocks where it was cut."""
     velocity: Mapping[int, Image] = field(default_factory=dict)
     """Their momentum there."""
+    anchors: Mapping[int, Image] = field(default_factory=dict)
+    """Their anchors there, where the update has such."""
     checkpoint: Path | None = None
     """Where to put it down."""
     potentials: dict[int, float] | None = None
@@ -112,6 +109,12 @@ class Job:
         return {i: int(self.past.per_block[i]) for i in self.placement.reach}
 
     @property
+    def anchored(self) -> Proximal | None:
+        """The anchored update, if it is that."""
+        proximal = self.plan.proximal
+        return proximal if proximal is not None and proximal.anchored else None
+
+    @property
     def momentum(self) -> float:
         """0 for the gradient's update."""
         return self.plan.proximal.momentum if self.plan.proximal else 0.0
@@ -132,7 +135,7 @@ class Job:
     def operator(self, A: Operator, D: Denoiser) -> RedOperator:
         """G with a dressed denoiser, or the direction of the proximal update in its place."""
         grid, tau, proximal = self.plan.problem.grid, self.plan.tau, self.plan.proximal
-        if proximal is None:
+        if proximal is None or proximal.anchored:
             G = RedOperator(grid, A, D, tau=tau)
         elif proximal.factors is not None:
             G = FactoredRed(grid, A, D, tau=tau, mu=proximal.mu)
@@ -143,36 +146,11 @@ class Job:
                 D,
                 tau=tau,
                 mu=proximal.mu,
-                steps=self.config.update.inner,
+                steps=proximal.steps,
                 bounds=self.bounds,
             )
         G.potentials = self.potentials
         return G
-
-    def timed_operator(
-        self, times: Times, pace: Pace, velocity: Velocity, epoch: Callable[[], float]
-    ) -> RedOperator:
-        """What the algorithm iterates: the same, its time counted, with all that was asked for.
-
-        That is drafts, the continuation by ``epoch``, momentum, and slowness of this rank.
-        """
-        A, length = TimedOperator(self.term.A, times), self.config.denoiser.continuation
-
-        def timed(D: Denoiser) -> RedOperator:
-            D = Continued(D, epoch, length) if length else D
-            return self.operator(A, TimedDenoiser(self.dressed(D), times))
-
-        G, draft = timed(self.denoisers.main), self.denoisers.draft
-        if draft is not None:
-            low, high = self.shades
-            G = DraftedRed(G, timed(draft), pace, scale=high - low)
-        if self.momentum:
-            G = HeavyBallRed(G, beta=self.momentum, velocity=velocity, pace=pace)
-        if self.bounds is not None:
-            low, high = self.bounds
-            G = BoundedRed(G, low=low, high=high, longest=self.longest_step)
-        factor = dict(self.config.machine.slow).get(self.team.comm.rank, 1.0)
-        return SlowedRed(G, factor=factor, times=times) if factor > 1 else G
 
 
 def make_job(setup: Setup, index: int, seconds: float) -> Job:
@@ -248,9 +226,10 @@ def _resumed(job: Job, path: Path) -> Job:
     )
     blocks = on_all(comm, lambda: read_blocks(path, "x", problem.grid, job.own))
     velocity = on_all(comm, lambda: read_blocks(path, "velocity", problem.grid, job.own))
+    anchors = on_all(comm, lambda: read_blocks(path, "anchor", problem.grid, job.own))
     coupling = job.term.coupling
     if coupling and past.ranks == comm.size == 1:
         coupling.restore(on_all(comm, lambda: read_residual(path, range(problem.data.groups))))
     elif coupling:
         coupling.refresh(blocks)
-    return replace(job, past=past, resumed=blocks, velocity=velocity)
+    return replace(job, past=past, resumed=blocks, velocity=velocity, anchors=anchors)

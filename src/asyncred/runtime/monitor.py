@@ -125,15 +125,14 @@ class RunMonitor:
         """Stop the clock."""
         self._end = time.perf_counter()
 
-    def record(self, i: int, x_i: Image, G_i: Image, *, gamma: float, delay: int) -> None:
-        """Block i went from ``x_i`` to ``x_i - gamma G_i``; ``delay`` updates came between."""
-        x_new = x_i - gamma * G_i
+    def record(self, i: int, x_i: Image, G_i: Image, step_i: Image, *, delay: int) -> None:
+        """Block i is ``x_i`` now, after a step of ``step_i``; ``delay`` updates came between."""
         G_square = _square(G_i)
-        error = _square(x_new - self._truth[i]) if i in self._truth else 0.0
+        error = _square(x_i - self._truth[i]) if i in self._truth else 0.0
         record = self._records[i]
         first = record[5] if record[0] else G_square
         terms = self._fit.of_block(i)
-        new = np.array([1.0, G_square, gamma**2 * G_square, _square(x_new), error, first, *terms])
+        new = np.array([1.0, G_square, _square(step_i), _square(x_i), error, first, *terms])
         self._sums[1:9] += new - record
         if self._since == 0:
             self._sums[7] = self._fit.of_rank(self._sums[7])  # once an epoch
@@ -144,7 +143,7 @@ class RunMonitor:
         self._sums[9] += delay
         self._counters.publish(self._sums)
         self._since += 1
-        if self._strays(x_new):
+        if self._strays(x_i):
             self._counters.raise_stop(Reason.DIVERGED)
         if self._since >= self._epoch:
             self._since = 0

@@ -224,9 +224,11 @@ def parameters_used(setup: Setup) -> dict[str, Any]:
         "start": plan.start,
         "weights": plan.problem.data.weighting,
         "tau": plan.tau,
-        "update": "proximal" if plan.proximal else "gradient",
+        "update": plan.proximal.words if plan.proximal else "gradient",
         "mu": plan.proximal.mu if plan.proximal else None,
         "momentum": plan.proximal.momentum if plan.proximal else None,
+        "inner": plan.proximal.steps if plan.proximal else None,
+        "rounds": plan.proximal.rounds if plan.proximal else None,
         "tol": plan.tol,
         "draft": plan.draft.path.stem if plan.draft else "none",
     }

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncred.grid import region_shape
 from asyncred.history import Ending, Reason, Sample, Times
 from asyncred.operators import Image
 from asyncred.red.operator import RedOperator
 from asyncred.red.pace import DONE, Pace
 from asyncred.runtime import windows
+from asyncred.runtime.direction import direction, motion
 from asyncred.runtime.fit import Fit
-from asyncred.runtime.iterate import iterate
+from asyncred.runtime.iterate import iterate, updates_of
 from asyncred.runtime.job import Job
 from asyncred.runtime.judge import Judge, Tolerance
 from asyncred.runtime.keeper import Best
 from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
+from asyncred.runtime.objective import objective
 from asyncred.runtime.state import State
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
         counters = windows.counters(stack, job.team.comm, sums=SUMS)
         share = windows.sharing(job.team.node, stack)
         pace = share(_pace(job))
-        velocity = share(_velocity(job))
+        moving = motion(job, share)
 
         def epoch() -> float:
-            return (past.updates + counters.updates()) / blocks
+            return (past.updates + updates_of(job, counters)) / blocks
 
-        G = job.timed_operator(times, pace, velocity, epoch)
+        G = direction(job, times, pace, moving, epoch)
         x = stack.enter_context(
             windows.image(
                 counters,
@@ -78,7 +79,7 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             monitor,
             times,
             pace,
-            velocity,
+            moving,
             stack.enter_context(windows.claims(job.team.node, job.updates_before)),
             list(past.drifts),
         )
@@ -89,7 +90,10 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
         if job.team.comm.rank == 0:
             show(monitor.history[-1])
         ending = job.team.comm.bcast(_ending(reason, monitor))
-        final = best.blocks if ending.back or reason is Reason.DIVERGED else state.blocks()
+        last = state.blocks()
+        if ending.back and objective(job, x, last) <= objective(job, x, best.blocks):
+            ending = replace(ending, back=False)
+        final = best.blocks if ending.back or reason is Reason.DIVERGED else last
         paces = {i: pace[i].copy() for i in job.own}
         return Outcome(final, monitor, kept, paces, state.drifts, relaxation, ending)
 
@@ -145,16 +149,6 @@ def _pace(job: Job) -> dict[int, NDArray[np.float64]]:
         for found in pace.values():
             found[DONE] = 1
     return pace
-
-
-def _velocity(job: Job) -> dict[int, Image]:
-    """The momentum of the own blocks to begin with; {} where there is none."""
-    if not job.momentum:
-        return {}
-    if job.velocity:
-        return dict(job.velocity)
-    grid, dtype = job.plan.problem.grid, job.plan.problem.data.dtype
-    return {i: np.zeros(region_shape(grid.block(i)), dtype) for i in job.own}
 
 
 def _reference(job: Job, x: AnyImage) -> Reference:

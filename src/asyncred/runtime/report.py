@@ -162,9 +162,11 @@ def _update(plan: Plan, asked: UpdateConfig) -> str:
     proximal = plan.proximal
     if proximal is None:
         return f"gradient, step {asked.step}"
-    inner, factors = f"{asked.inner} inner steps", f"by factors in {proximal.factors}"
+    inner, factors = f"{proximal.steps} inner steps", f"by factors in {proximal.factors}"
     how = factors if proximal.factors else inner
-    words = [f"proximal, mu {proximal.mu:g}, {how}", f"start {plan.start}"]
+    words = [f"{proximal.words}, mu {proximal.mu:g}, {how}"]
+    words += [f"{proximal.rounds} more of the data term"] if proximal.rounds else []
+    words += [f"start {plan.start}"]
     words += [f"momentum {proximal.momentum:g}"] if proximal.momentum else []
     words += [f"drafts by {plan.draft.path.stem}"] if plan.draft else []
     return ", ".join(words)

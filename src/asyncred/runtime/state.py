@@ -12,7 +12,7 @@ from asyncred.files.checkpoint import Head, Part, lay_out, write_part
 from asyncred.files.result import SAMPLES, thinned
 from asyncred.history import Reason, Times
 from asyncred.operators import Image
-from asyncred.red.momentum import Velocity
+from asyncred.red.anchored import Anchors
 from asyncred.red.pace import Pace
 from asyncred.runtime.job import Job
 from asyncred.runtime.keeper import Keeper
@@ -33,7 +33,7 @@ class State:
     monitor: RunMonitor
     times: Times
     pace: Pace
-    velocity: Velocity
+    moving: Anchors
     claims: Claims | None
     """Where ranks update each other's blocks."""
     drifts: list[float] = field(default_factory=list)
@@ -58,10 +58,12 @@ def keeper_of(state: State) -> Keeper | None:
     if job.checkpoint is None:
         return None
     problem, comm, coupling = job.plan.problem, job.team.comm, job.term.coupling
+    arrays = {"velocity": state.moving.u, "anchor": state.moving.w}
+    moves = {name: blocks for name, blocks in arrays.items() if blocks}
     head = Head(
         problem.grid,
         problem.data.dtype,
-        bool(state.velocity),
+        tuple(moves),
         coupling.shape if coupling else None,
         comm.size,
         job.config.as_json(),
@@ -90,7 +92,7 @@ def keeper_of(state: State) -> Keeper | None:
         part = Part(
             comm.rank,
             blocks,
-            state.velocity,
+            moves,
             {i: state.updates(i) for i in job.own},
             state.pace,
             state.monitor.delays + before,

@@ -14,7 +14,10 @@ from asyncred.red.sampling import (
     LeastUpdated,
     Minibatch,
     Order,
+    OwnTurn,
     RandomRows,
+    SharedTurn,
+    Turn,
     UniformOrder,
 )
 from asyncred.red.stepsize import (
@@ -36,10 +39,11 @@ def choose_step(job: Job, updates: Callable[[int], int], halvings: Callable[[], 
     """The step of a job, from the norms of A and of the blocks this rank updates.
 
     ``updates`` tells how often a block was updated so far, ``halvings`` how often a rise of the
-    objective, where the denoiser tells it, has asked for a shorter step. Collective.
+    objective, where the denoiser tells it, has asked for a shorter step. Anchored updates take
+    shorter steps of the anchors instead. Collective.
     """
     step, decay = _constant_step(job), job.config.update.decay
-    if job.potentials is not None:
+    if job.potentials is not None and job.anchored is None:
         step = RelaxedStep(step, halvings)
     if decay is None:
         return step
@@ -73,6 +77,15 @@ def _norms(job: Job) -> dict[int, float]:
     own = {i: job.term.A.lipschitz(i, job.config.update.minibatch) for i in job.own}
     parts = [own] if job.team.node is None else job.team.node.allgather(own)
     return {i: L_i for part in parts for i, L_i in part.items()}
+
+
+def choose_turn(job: Job, claims: Claims | None, done: int) -> Turn:
+    """The blocks that are updated by the data term alone, after so many updates of this rank."""
+    assert job.anchored is not None and job.anchored.rounds is not None
+    rounds, own = job.anchored.rounds, job.own
+    if claims is None:
+        return OwnTurn(own, rounds, done)
+    return SharedTurn(claims, rounds, claims.blocks.index(own[0]), done)
 
 
 def choices(job: Job, claims: Claims | None, done: int) -> tuple[Order, Minibatch]:

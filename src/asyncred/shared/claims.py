@@ -56,9 +56,16 @@ class Claims(Window):
 
     def done(self, i: int) -> None:
         """Count one update of block i, which this rank had claimed, and give the block back."""
+        self._add(i, 1)
+
+    def release(self, i: int) -> None:
+        """Give block i back, which this rank had claimed, and count nothing."""
+        self._add(i, -1)
+
+    def _add(self, i: int, change: int) -> None:
         self.win.Sync()
-        one = np.ones(1, np.int64)
-        self.win.Accumulate((one, WORD), 0, (self._place[i], 1, WORD), MPI.SUM)
+        word = np.full(1, change, np.int64)
+        self.win.Accumulate((word, WORD), 0, (self._place[i], 1, WORD), MPI.SUM)
         self.win.Flush(0)
 
     def _words(self, first: int, count: int) -> NDArray[np.int64]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from asyncred.grid import BlockGrid, BlockWindows, region_shape
 from asyncred.operators import Image
 from asyncred.shared.counters import Counters
 from asyncred.shared.window import NOTHING, Window
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class SharedImage(Window):
         far: Collection[int],
     ) -> None:
         self.grid = grid = windows.grid
-        self._windows, self._owner = windows, owner
+        self._owner = owner
         self._far = frozenset(far)
         self._counters = counters
         self._dtype = np.dtype(dtype)
@@ -73,10 +78,21 @@ class SharedImage(Window):
             start = x0(i)
             first = self._displacement[i]
             memory[first : first + start.size] = start.ravel()
+        self._datatypes: list[MPI.Datatype] = []
+        self._look_through(windows)
+        self.ready()
+
+    def through(self, windows: BlockWindows) -> Self:
+        """The same image, read through other windows, for as long as this one lives."""
+        view = copy.copy(self)
+        view._look_through(windows)
+        return view
+
+    def _look_through(self, windows: BlockWindows) -> None:
+        self._windows = windows
         self._pieces: dict[int, list[_Piece]] = {}
         self._requested: _Read | None = None
         self._current: _Read | None = None
-        self.ready()
 
     def request(self, i: int) -> None:
         """Ask for what the window of block i needs from far ranks; ``read`` collects it."""
@@ -156,10 +172,8 @@ class SharedImage(Window):
     ) -> None:
         if kind is None:
             self.win.Flush_all()  # a window requested and never read
-            for pieces in self._pieces.values():
-                for piece in pieces:
-                    piece.in_block.Free()
-                    piece.in_window.Free()
+            for datatype in self._datatypes:
+                datatype.Free()
         super().__exit__(kind, error, trace)
 
     def _start(self, piece: _Piece, buffer: Image) -> None:
@@ -188,7 +202,9 @@ class SharedImage(Window):
     def _subarray(self, shape: tuple[int, int], part: tuple[slice, slice]) -> MPI.Datatype:
         whole, cut = ([h, w * self._floats] for h, w in (shape, region_shape(part)))
         starts = [part[0].start, part[1].start * self._floats]
-        return MPI.FLOAT.Create_subarray(whole, cut, starts).Commit()
+        found = MPI.FLOAT.Create_subarray(whole, cut, starts).Commit()
+        self._datatypes.append(found)
+        return found
 
 
 def _displacements(grid: BlockGrid, owner: Sequence[int]) -> list[int]:

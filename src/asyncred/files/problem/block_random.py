@@ -54,6 +54,7 @@ class BlockRandomData(LocalData):
     half: bool = False
     """Whether A is to be kept in half precision."""
 
+    anchoring = None
     starts: ClassVar[Mapping[str, Callable[[Any, int], Image]]] = {
         "centered": BlockRandom.centered,
         "adjoint": BlockRandom.adjoint,

@@ -49,6 +49,15 @@ class LocalOperator(Operator, Protocol):
 
 
 @dataclass(frozen=True)
+class Anchoring:
+    """What suits the anchored update of a kind of problem, by trial: benchmarks/README.md."""
+
+    momentum: float = 0.6
+    rounds: int = 3
+    """Blocks that are updated by the data term alone after each call of the denoiser."""
+
+
+@dataclass(frozen=True)
 class Prior:
     """The denoiser of a kind of problem where nobody names one, and its weight.
 
@@ -89,6 +98,8 @@ class Data:
     """Of the image: float32 or complex64."""
     prior: ClassVar[Prior] = Prior()
     """The denoiser where nobody names one."""
+    anchoring: ClassVar[Anchoring | None] = Anchoring()
+    """The anchored update where nobody chooses one; None where another is better."""
     counted: ClassVar[str] = "A, y and x"
     """What ``bytes_of`` counts."""
 

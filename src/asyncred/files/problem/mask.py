@@ -20,7 +20,7 @@ import h5py
 
 from asyncred.files.problem.fields import finite, node, picture
 from asyncred.files.problem.head import Asked, read_stack, write_head
-from asyncred.files.problem.kinds import LocalData
+from asyncred.files.problem.kinds import Anchoring, LocalData
 from asyncred.files.problem.noise_estimate import middle, of_pixels, relative
 from asyncred.files.problem.plausible import (
     PARTS,
@@ -53,6 +53,7 @@ class MaskData(LocalData):
     most: int
     """How many of one block, at most."""
 
+    anchoring = Anchoring(momentum=0.8, rounds=0)  # no pixel sees another; many are seen by none
     starts: ClassVar[Mapping[str, Callable[[Any, int], Image]]] = {
         "interpolated": Mask.interpolated,
         "adjoint": Mask.adjoint,

@@ -5,11 +5,10 @@ from asyncred.runtime.config.denoiser import DenoiserConfig
 from asyncred.runtime.config.load import RunConfig, file_or_name, load_config
 from asyncred.runtime.config.machine import MachineConfig
 from asyncred.runtime.config.stopping import EPOCHS, StoppingConfig
-from asyncred.runtime.config.update import INNER, UpdateConfig
+from asyncred.runtime.config.update import UpdateConfig
 
 __all__ = [
     "EPOCHS",
-    "INNER",
     "LAYOUT",
     "STARTS",
     "DataConfig",

@@ -8,9 +8,6 @@ from pathlib import Path
 from asyncred.runtime.config import checks
 from asyncred.runtime.config.declare import parameter
 
-INNER = 3
-"""Steps of conjugate gradients of a proximal update."""
-
 
 @dataclass(frozen=True)
 class UpdateConfig:
@@ -23,36 +20,48 @@ class UpdateConfig:
         default="async",
     )
     kind: str = parameter(
-        checks.Choice("auto", "gradient", "proximal"),
-        "gradient: the paper's; proximal: G_i preconditioned by A_i^T A_i + mu",
+        checks.Choice("auto", "gradient", "proximal", "anchored"),
+        "gradient: the paper's; proximal: G_i preconditioned by A_i^T A_i + mu; anchored: the same "
+        "with more updates of the data term than calls of the denoiser",
         name="update",
         section="update",
         default="auto",
-        shown="auto: proximal, unless something else that is asked for needs the gradient",
+        shown="auto: anchored, for dense compressive sensing proximal; gradient where "
+        "something else that is asked for needs it",
     )
     mu: float | None = parameter(
         checks.number("a number > 0", open_low=True),
-        "mu of the proximal update",
+        "mu of the proximal and the anchored update",
         section="update",
         metavar="NUMBER",
         default=None,
-        shown="tau where the denoiser is proven nonexpansive, else tau / 2; with a potential from "
-        "its curvature",
+        shown="from what the denoiser states of itself: docs/usage.md",
     )
     momentum: float | None = parameter(
         checks.number("a number >= 0 and < 1", below=1),
-        "momentum of the proximal update",
+        "momentum of the proximal and the anchored update",
         section="update",
         metavar="BETA",
         default=None,
-        shown="0 where the denoiser is proven nonexpansive, else 0.3",
+        shown="0.6 anchored, 0.8 for inpainting; 0.3 proximal, 0 there where the denoiser is "
+        "proven nonexpansive",
     )
-    inner: int = parameter(
+    inner: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
-        "steps of conjugate gradients of a proximal update",
+        "steps of conjugate gradients of an update",
         section="update",
         metavar="STEPS",
-        default=INNER,
+        default=None,
+        shown="2 anchored, 3 proximal",
+    )
+    rounds: int | None = parameter(
+        checks.integer("an integer >= 0", low=0),
+        "blocks that the anchored update moves by the data term alone after each call of the "
+        "denoiser, besides the block of that",
+        section="update",
+        metavar="COUNT",
+        default=None,
+        shown="3; 0 for inpainting",
     )
     matrix: str = parameter(
         checks.Choice("single", "half"),
