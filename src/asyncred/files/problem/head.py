@@ -142,29 +142,22 @@ def choose(path: Path, images: int | None, asked: Asked) -> Stack:
 
 
 def block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
-    """Blocks for an image whose file says none: several a rank, none of them huge."""
+    """Blocks for an image whose file says none: several a rank, none of them huge, all alike.
+
+    A small remainder of a side is updated many times while a rank is at a whole block.
+    """
     height, width = shape
+    if isinstance(asked.block, tuple):
+        return asked.block
+    if asked.block is not None:
+        return min(asked.block, height), min(asked.block, width)
     side = min(max(shape), LARGEST_BLOCK)
     while side > SMALLEST_BLOCK and -(-height // side) * -(-width // side) < max(
         4, 2 * asked.ranks
     ):
         side = -(-side * 3 // 4)
-    if isinstance(asked.block, tuple):
-        return asked.block
-    side = asked.block or side
-    return min(side, height), min(side, width)
-
-
-def even_block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
-    """As many blocks as ``block_for`` has, of about the same size.
-
-    Every block touches all of k-space: the remainder of a side is as much work as a whole block.
-    """
-    block = block_for(shape, asked)
-    if asked.block is not None:
-        return block
-    height, width = (-(-n // -(-n // b)) for n, b in zip(shape, block, strict=True))
-    return height, width
+    rows, columns = (-(-n // -(-n // side)) for n in shape)
+    return rows, columns
 
 
 def read_grid(path: Path, file: h5py.File, asked: Asked) -> BlockGrid:
