@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.problem.absorption import absorbing
 from asyncred.files.problem.axis import Found, completed, redundancy, rotation_axis, side_for
 from asyncred.files.problem.counts import Counts, LastSlice
 from asyncred.files.problem.fields import string
@@ -60,6 +61,8 @@ class RawTomographyData(ParallelBeamData):
     """Doubts about the slices that were looked at."""
     roughness: float | None
     """The noise of their line integrals, relative to these."""
+    absorbs: bool
+    """Whether these are nowhere below 0: no beam is brighter than the white field."""
     last: LastSlice = field(default_factory=LastSlice, compare=False, repr=False)
     between: LastFilled = field(default_factory=lambda: LastFilled(), compare=False, repr=False)
 
@@ -71,6 +74,11 @@ class RawTomographyData(ParallelBeamData):
     def doubts(self, shades: Shades | None) -> tuple[str, ...]:
         """About the slices that were looked at beforehand."""
         return self.suspected
+
+    @property
+    def floor(self) -> float | None:
+        """0: nothing adds to the beam, unless it seems so."""
+        return 0.0 if self.absorbs else None
 
     def noise(self) -> float | None:
         """By the slices that were looked at; with weights by this one."""
@@ -173,13 +181,20 @@ def read_raw_tomography(
         pixel=1.0,
         counts=found.counts,
         half=field_of_view > bins,
-        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found.frames, *found.notes),
+        remarks=(
+            *axis.notes,
+            *_of_side(side, bins),
+            *notes,
+            *found.frames,
+            *found.notes,
+        ),
         suspected=(
             *axis.doubts,
             *found.doubts,
             *_suspected(counts, surveyed, angles, axis.center, side),
         ),
         roughness=_roughness([y_i for y_i, known in zip(y, told, strict=True) if known]),
+        absorbs=absorbing(y),
     )
 
 

@@ -58,7 +58,7 @@ class DataConfig:
         metavar="auto|none|LOW:HIGH",
         default="auto",
         shown="auto: with a denoiser that has a potential, those of --range and of the start, and "
-        "a quarter more",
+        "a quarter more; attenuation of raw scans not below 0, where they agree",
     )
     block: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
