@@ -17,7 +17,9 @@ import numpy as np
 
 import h5py
 
+from asyncred.errors import InputError
 from asyncred.files.problem.fields import node, pair, string
+from asyncred.files.problem.phase import Propagation
 from asyncred.grid import BlockGrid
 
 FORMAT, VERSION = "asyncred-problem", 1
@@ -57,11 +59,16 @@ class Corrections:
     """What a column adds to all views is taken off."""
     air: bool = False
     """The level of the beam is that of the air beside the object, view by view."""
+    phase: Propagation | None = None
+    """Attenuation is retrieved from intensities that show the phase."""
 
     @classmethod
-    def of(cls, zingers: str, rings: str, air: str) -> Corrections:
-        """From words, auto or none."""
-        return cls(*(word == "auto" for word in (zingers, rings, air)))
+    def of(cls, source: Any) -> Corrections:
+        """What flags or parameters say. Raises InputError."""
+        zingers, rings, air = (
+            word == "auto" for word in (source.zingers, source.rings, source.air)
+        )
+        return cls(zingers, rings, air, _propagation(source))
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class Asked:
             weights=source.weights,
             places=Places.of(source),
             views=source.views,
-            corrections=Corrections.of(source.zingers, source.rings, source.air),
+            corrections=Corrections.of(source),
         )
 
 
@@ -122,6 +129,25 @@ class Stack:
     def leading(self) -> tuple[int, ...]:
         """What to index a dataset with first."""
         return () if self.images is None else (self.index,)
+
+
+def _propagation(source: Any) -> Propagation | None:
+    """What phase retrieval needs to know, where it is asked for. Raises InputError."""
+    told = {
+        "--energy": source.energy,
+        "--distance": source.distance,
+        "--delta-beta": source.delta_beta,
+        "--pixel-size": source.pixel_size,
+    }
+    given = [flag for flag, value in told.items() if value is not None]
+    missing = [flag for flag in list(told)[:3] if flag not in given]
+    if source.phase == "none":
+        if given:
+            raise InputError(f"{', '.join(given)}: of --phase paganin, expected it too")
+        return None
+    if missing:
+        raise InputError(f"--phase paganin: expected {', '.join(missing)} too")
+    return Propagation(*told.values())
 
 
 def read_stack(path: Path, y: h5py.Dataset, ndim: int, asked: Asked) -> Stack:

@@ -19,6 +19,7 @@ import h5py
 
 from asyncred.files.problem.absorption import absorbing
 from asyncred.files.problem.axis import Found, completed, redundancy, rotation_axis, side_for
+from asyncred.files.problem.band import of_phase
 from asyncred.files.problem.counts import Counts, LastSlice
 from asyncred.files.problem.fields import string
 from asyncred.files.problem.frames import named
@@ -82,7 +83,7 @@ class RawTomographyData(ParallelBeamData):
 
     def noise(self) -> float | None:
         """By the slices that were looked at; with weights by this one."""
-        if not self.by_counts:
+        if not self.by_counts or self.counts.detector.corrections.phase is not None:
             return self.of_pixels(self.roughness)
         y, w = self.y(range(self.groups)), self.weights_of(range(self.groups))
         return self.of_pixels(relative(of_lines(y, w), y, w))
@@ -155,6 +156,7 @@ def read_raw_tomography(
 ) -> CoupledData:
     """What to run with; ``angles`` in radians [views]. Raises ValueError."""
     _, rows, bins = counts.shape
+    retrieval = of_phase(counts)
     stack = choose(counts.path, rows, asked)
     for most in (SURVEYED, FURTHER):
         slices = [stack.chosen[k] for k in spread(len(stack.chosen), most)]
@@ -185,6 +187,7 @@ def read_raw_tomography(
             *axis.notes,
             *_of_side(side, bins),
             *notes,
+            *retrieval,
             *found.frames,
             *found.notes,
         ),
@@ -193,7 +196,7 @@ def read_raw_tomography(
             *found.doubts,
             *_suspected(counts, surveyed, angles, axis.center, side),
         ),
-        roughness=_roughness([y_i for y_i, known in zip(y, told, strict=True) if known]),
+        roughness=_roughness(y[told], [n for n, k in zip(found.noise, told, strict=True) if k]),
         absorbs=absorbing(y),
     )
 
@@ -206,8 +209,8 @@ def _axis(path: Path, found: Survey, angles: Numbers, asked: Asked) -> Found:
         raise ValueError("; ".join((str(error), *found.frames))) from None
 
 
-def _roughness(slices: list[Array]) -> float | None:
-    found = [relative(of_lines(y), y) for y in slices]
+def _roughness(slices: Array, noise: list[float | None]) -> float | None:
+    found = [relative(sigma, y) for sigma, y in zip(noise, slices, strict=True)]
     known = [noise for noise in found if noise is not None]
     return float(np.median(known)) if known else None
 

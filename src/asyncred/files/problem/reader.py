@@ -146,6 +146,7 @@ def _of_counts(asked: Asked) -> str | None:
         "--views": asked.views is not None,
         "--rings auto": corrections.rings,
         "--air auto": corrections.air,
+        "--phase paganin": corrections.phase is not None,
     }
     return next((flag for flag, found in given.items() if found), None)
 

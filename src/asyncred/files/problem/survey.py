@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from asyncred.errors import BadImage
 from asyncred.files.problem.air import air_columns, levels
+from asyncred.files.problem.band import noise_gain, whole_slices
 from asyncred.files.problem.correction import LEAST, Correction, Detector, Row, Slice
 from asyncred.files.problem.counts import Counts
 from asyncred.files.problem.flaws import bridged, narrow, scatter_of
 from asyncred.files.problem.frames import Screened, named, screened
+from asyncred.files.problem.noise_estimate import of_lines
 from asyncred.files.problem.plausible import VALUES
 from asyncred.files.problem.saturation import top_of
 
@@ -50,6 +52,8 @@ class Survey:
     """Those that hold measurements."""
     y: Array
     """Their line integrals [slices, views, bins]."""
+    noise: list[float | None]
+    """Of these line integrals, slice by slice."""
     frames: tuple[str, ...]
     """Which frames are left out, a note for each kind."""
     notes: tuple[str, ...]
@@ -77,11 +81,17 @@ def survey(counts: Counts, slices: Sequence[int]) -> Survey:
         for number, one in found.items():
             _check_transmissions(reduced, number, one)
     left = [f"slice {number} left out: {reason_of(error)}" for number, error in bad.items()]
+    seen = replace(reduced, detector=detector)
+    y, gain = np.stack([one.y for one in done.values()]), 1.0
+    noise = [of_lines(one) for one in y]
+    if detector.corrections.phase is not None:
+        y, gain = whole_slices(seen, list(done)), noise_gain(seen)
     return Survey(
-        replace(reduced, detector=detector),
+        seen,
         kept.views,
         list(done),
-        np.stack([one.y for one in done.values()]),
+        y,
+        [None if sigma is None else gain * sigma for sigma in noise],
         tuple(_of_frames(counts, kept)),
         (*left, *_of_slices(found, done)),
         (*_saturated(list(found.values())), *_beam(found)),

@@ -1,6 +1,6 @@
 """The parameters of ``run``, each declared once, and the configuration made of them."""
 
-from asyncred.runtime.config.data import LAYOUT, STARTS, DataConfig, FilesConfig
+from asyncred.runtime.config.data import LAYOUT, PHASE, STARTS, DataConfig, FilesConfig
 from asyncred.runtime.config.denoiser import DenoiserConfig
 from asyncred.runtime.config.load import RunConfig, file_or_name, load_config
 from asyncred.runtime.config.machine import MachineConfig
@@ -11,6 +11,7 @@ __all__ = [
     "EPOCHS",
     "INNER",
     "LAYOUT",
+    "PHASE",
     "STARTS",
     "DataConfig",
     "DenoiserConfig",
