@@ -7,9 +7,9 @@ compressed dataset with a frame a chunk, HDF5 unpacks all frames for it, once a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,11 @@ class Frames:
         """Rows that follow each other, of some of the frames, float32 [rows, frames, columns]."""
         dataset, numbers = file[self.name], self.numbers[some]
         found = np.empty((len(rows), numbers.size, dataset.shape[2]), np.float32)
-        ends = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1), numbers.size]
-        for a, b in pairwise(ends):
-            if a < b:
-                part = dataset[numbers[a] : numbers[b - 1] + 1, rows.start : rows.stop]
-                found[:, a:b] = part.swapaxes(0, 1)
+        done = 0
+        for first, last in runs_of(numbers):
+            part = dataset[first : last + 1, rows.start : rows.stop]
+            found[:, done : done + len(part)] = part.swapaxes(0, 1)
+            done += len(part)
         return found
 
     def only(self, good: NDArray[np.bool_]) -> Frames:
@@ -114,23 +114,34 @@ class Counts:
 
     def read_rows(self, rows: range, views: range) -> list[Row]:
         """The same of rows that follow each other, read at once."""
-        count, rings = self.shape[0], self.detector.corrections.rings
         with self.opened() as file:
-            counts = self.projections.rows(file, rows, slice(views.start, views.stop))
-            white, dark = (
-                None if frames is None else frames.rows(file, rows)
-                for frames in (self.white, None if self.white is None else self.dark)
+            return self._rows(file, rows, views)
+
+    def read_all(self, rows: Sequence[int]) -> dict[int, Row]:
+        """All views of some rows, in ascending order."""
+        views, found = range(self.shape[0]), list[Row]()
+        with self.opened() as file:
+            for first, last in runs_of(np.asarray(rows)):
+                found += self._rows(file, range(first, last + 1), views)
+        return dict(zip(rows, found, strict=True))
+
+    def _rows(self, file: Any, rows: range, views: range) -> list[Row]:
+        count, rings = self.shape[0], self.detector.corrections.rings
+        counts = self.projections.rows(file, rows, slice(views.start, views.stop))
+        white, dark = (
+            None if frames is None else frames.rows(file, rows)
+            for frames in (self.white, None if self.white is None else self.dark)
+        )
+        steps = step_of(count, PROBED), step_of(count, VIEWS)
+        if counts.shape[1] == count:
+            probe, more = (counts[:, ::k] for k in steps)
+        else:
+            probe, more = (
+                self.projections.rows(file, rows, slice(None, None, step))
+                if wanted
+                else counts[:, :0]
+                for step, wanted in zip(steps, (True, rings), strict=True)
             )
-            steps = step_of(count, PROBED), step_of(count, VIEWS)
-            if counts.shape[1] == count:
-                probe, more = (counts[:, ::k] for k in steps)
-            else:
-                probe, more = (
-                    self.projections.rows(file, rows, slice(None, None, step))
-                    if wanted
-                    else counts[:, :0]
-                    for step, wanted in zip(steps, (True, rings), strict=True)
-                )
         return [
             Row(
                 self._place(row),
@@ -202,6 +213,15 @@ class LastSlice:
             self._y.flags.writeable = False
             self._key = row, views
         return self._y
+
+
+def runs_of(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The first and last of numbers in ascending order that follow each other."""
+    if not numbers.size:
+        return []
+    ends = np.flatnonzero(np.diff(numbers) != 1)
+    firsts, lasts = numbers[[0, *(ends + 1)]], numbers[[*ends, -1]]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def stack_of_frames(path: Path, file: h5py.File, name: str) -> h5py.Dataset:

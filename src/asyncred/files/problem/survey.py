@@ -4,8 +4,9 @@ its frames, and what is worth a note.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,10 @@ from asyncred.files.problem.counts import Counts
 from asyncred.files.problem.flaws import bridged, narrow, scatter_of
 from asyncred.files.problem.frames import Screened, named, screened
 from asyncred.files.problem.noise_estimate import of_lines
-from asyncred.files.problem.plausible import VALUES
 from asyncred.files.problem.saturation import top_of
 
 Array = NDArray[np.float32]
+Corrections = tuple[dict[int, Correction], dict[int, BadImage]]
 
 LARGEST = 1.5
 """No transmission is larger, but for zingers."""
@@ -33,7 +34,10 @@ SATURATED = 0.002
 """Share of the pixels that may be saturated."""
 
 FEWEST = 16
-"""Views that tell how counts scatter, at least."""
+"""Views that tell how counts scatter, at least;"""
+
+SCATTERED = 2**11
+"""as many as make up so many counts, of each slice: more would tell no more."""
 
 WHOLE = 100
 """Counts that are larger are counted one by one, if they are whole numbers; and frames that are
@@ -63,16 +67,14 @@ class Survey:
 
 def survey(counts: Counts, slices: Sequence[int]) -> Survey:
     """Look at some slices. Raises BadImage where none of them holds measurements, ValueError."""
-    raw = {number: counts.read(number, range(counts.shape[0])) for number in slices}
+    raw = counts.read_all(slices)
     rows = list(raw.values())
     kept = screened(*([getattr(row, name) for row in rows] for name in ("counts", "white", "dark")))
     reduced = counts.only(kept)
     whole = {number: reduced.screened(number, row, kept) for number, row in raw.items()}
-    plain, bad = _corrections(reduced, whole, Detector())
+    plain, bad = _plain(reduced, whole)
     detector = _detector(reduced, list(plain.values()))
-    found, worse = _corrections(
-        reduced, {number: one.row for number, one in plain.items()}, detector
-    )
+    found, worse = _corrected(plain, detector)
     bad |= worse
     if not found:
         raise next(iter(bad.values()))
@@ -103,16 +105,29 @@ def reason_of(error: BadImage) -> str:
     return str(error).partition(": ")[2]
 
 
-def _corrections(
-    counts: Counts, rows: Mapping[int, Row], detector: Detector
-) -> tuple[dict[int, Correction], dict[int, BadImage]]:
-    """What is corrected in each slice that holds measurements, and what is wrong with others."""
+def _plain(counts: Counts, rows: Mapping[int, Row]) -> Corrections:
+    """What is corrected in each slice whatever the detector, and what is wrong with others."""
+
+    def plain(number: int, row: Row) -> Correction:
+        counts.check_finite(number, row)
+        return Correction(row, Detector())
+
+    return _each({number: partial(plain, number, row) for number, row in rows.items()})
+
+
+def _corrected(plain: Mapping[int, Correction], detector: Detector) -> Corrections:
+    """The same with all that was found of the detector, and is asked for."""
+    return _each(
+        {number: partial(Correction, one.row, detector, one) for number, one in plain.items()}
+    )
+
+
+def _each(make: Mapping[int, Callable[[], Correction]]) -> Corrections:
     found: dict[int, Correction] = {}
     bad: dict[int, BadImage] = {}
-    for number, row in rows.items():
+    for number, one in make.items():
         try:
-            counts.check_finite(number, row)
-            found[number] = Correction(row, detector)
+            found[number] = one()
         except BadImage as error:
             bad[number] = error
     return found, bad
@@ -135,9 +150,9 @@ def _detector(counts: Counts, slices: list[Correction]) -> Detector:
 
 
 def _middle(counts: Array) -> Array:
-    """Some views one after the other, as many as make up ``VALUES``."""
+    """Some views one after the other, as many as make up ``SCATTERED``."""
     views, columns = counts.shape
-    some = min(views, max(FEWEST, VALUES // columns))
+    some = min(views, max(FEWEST, SCATTERED // columns))
     first = (views - some) // 2
     return counts[first : first + some]
 
