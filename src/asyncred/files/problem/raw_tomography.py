@@ -23,7 +23,6 @@ from asyncred.files.problem.band import of_phase
 from asyncred.files.problem.counts import Counts, LastSlice
 from asyncred.files.problem.fields import string
 from asyncred.files.problem.frames import named
-from asyncred.files.problem.gaps import filled
 from asyncred.files.problem.head import Asked, block_for, choose
 from asyncred.files.problem.kinds import CoupledData
 from asyncred.files.problem.noise_estimate import of_lines, relative
@@ -33,8 +32,6 @@ from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
 from asyncred.files.problem.survey import Survey, survey
 from asyncred.grid import BlockGrid
 from asyncred.operators import ForwardModel
-from asyncred.operators.line_integrals import ramp_filtered
-from asyncred.operators.parallel_beam import ParallelBeam
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
@@ -65,7 +62,6 @@ class RawTomographyData(ParallelBeamData):
     absorbs: bool
     """Whether these are nowhere below 0: no beam is brighter than the white field."""
     last: LastSlice = field(default_factory=LastSlice, compare=False, repr=False)
-    between: LastFilled = field(default_factory=lambda: LastFilled(), compare=False, repr=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -108,47 +104,19 @@ class RawTomographyData(ParallelBeamData):
         return np.ascontiguousarray(own * redundancy(self.bins, self.center))
 
     def backproject(self, model: ForwardModel, i: int, r: Array) -> Array:
-        """As of ``ParallelBeamData``, with the views that are missing between those measured."""
+        """As of ``ParallelBeamData``; of half acquisition without views between the others."""
+        if not self.half:
+            return super().backproject(model, i, r)
         own: Array = model.adjoint(i, r, None)
-        between = None if self.half else self.between.get(self)
-        if between is None:
-            return own
-        added, lines = between
-        seen = added.footprint(i)
-        columns = seen.first[:, None] + np.arange(seen.width)
-        own += added.adjoint(i, np.take_along_axis(lines, columns, axis=1), None)
         return own
+
+    def view(self, k: int) -> Array:
+        """Line integrals of a view, [bins], whatever slice is kept."""
+        return self.counts.line_integrals(self.stack.index, range(k, k + 1)).ravel()
 
     def y(self, views: range) -> Array:
         """Line integrals of some views, float32 [views, bins]. Raises ValueError on NaN or Inf."""
         return self.last.get(self.counts, self.stack.index, views)
-
-
-class LastFilled:
-    """Views in the gaps of the slice that was asked for last, filtered, and their A."""
-
-    def __init__(self) -> None:
-        self._key: tuple[int, float] | None = None
-        self._found: tuple[ParallelBeam, Array] | None = None
-
-    def get(self, data: RawTomographyData) -> tuple[ParallelBeam, Array] | None:
-        """None where no view is missing."""
-        key = data.stack.index, data.center
-        if self._key != key:
-            self._found, self._key = _between(data), key
-        return self._found
-
-
-def _between(data: RawTomographyData) -> tuple[ParallelBeam, Array] | None:
-    def y(view: int) -> Array:
-        return data.counts.line_integrals(data.stack.index, range(view, view + 1)).ravel()
-
-    found = filled(data.angles, data.center, y)
-    if found is None:
-        return None
-    model = ParallelBeam(data.grid, found.angles, data.bins, center=data.center, threads=1)
-    lines = found.weights[:, None] * ramp_filtered(found.y, 1)
-    return model, np.asarray(lines, np.float32)
 
 
 def read_raw_tomography(
