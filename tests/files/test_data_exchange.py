@@ -158,11 +158,10 @@ def test_a_rank_reads_its_views_of_one_row_once(path, monkeypatch):
         data.y(range(20, 50))
         data.filtered(range(20, 50))
     shapes = [shape for name, shape in reads if name == "/exchange/data"]
-    assert shapes[0] == (30 + 2 * PASSES, SIDE) and sum(len(shape) == 2 for shape in shapes) == len(
-        shapes
-    )
+    assert shapes[0] == (30 + 2 * PASSES, 1, SIDE)
+    assert all(shape[1:] == (1, SIDE) for shape in shapes)
     assert sum(shape[0] for shape in shapes) <= 30 + 2 * PASSES + 2 * PROBED
-    assert [shape for name, shape in reads if name == "/exchange/data_white"] == [(12, SIDE)]
+    assert [shape for name, shape in reads if name == "/exchange/data_white"] == [(12, 1, SIDE)]
 
 
 def test_filtered_views_of_two_ranks_are_those_of_one(path):

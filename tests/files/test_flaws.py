@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy
 
 from asyncred.files.problem.flaws import (
     NARROW,
@@ -97,3 +98,20 @@ def test_wide_runs_are_told_from_narrow_ones():
     found = narrow(marked)
     assert np.flatnonzero(found[0]).tolist() == [19]
     assert np.flatnonzero(found[1]).tolist() == list(range(NARROW))
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (2, 30), (1, 20)])
+def test_the_second_look_is_at_all_that_can_have_changed(shape):
+    """Two looks at all values find the same."""
+    rng = np.random.default_rng(3)
+    values, light = rng.uniform(0.3, 1, shape).astype(np.float32), np.full(shape[1], 1e4)
+    values[rng.random(shape) < 0.15] *= 6
+    expected, marked = values, np.zeros(shape, bool)
+    for _ in range(2):
+        bright = zingers(expected, light, 1.0)
+        median = scipy.ndimage.median_filter(expected, size=3, mode="mirror")
+        expected, marked = np.where(bright, median, expected), marked | bright
+    found, where = without_zingers(values, light, 1.0)
+    np.testing.assert_array_equal(where, marked)
+    np.testing.assert_array_equal(found, expected)
+    assert marked.any() or shape[0] == 1

@@ -13,9 +13,10 @@ from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
 from asyncred.errors import BadImage
 from asyncred.files.problem import Asked, CoupledData, LocalData, Problem, read_problem
 from asyncred.files.problem.plausible import marked, said, settle
-from asyncred.operators import CartesianMri, Image
+from asyncred.operators import CartesianMri, ForwardModel, Image, Weighted
 from asyncred.operators.cartesian_mri import zero_filled
 from asyncred.operators.contract import dot_test
+from asyncred.operators.weighted import on_footprints
 from asyncred.runtime.config import DenoiserConfig
 from asyncred.runtime.denoising import chosen, find_denoiser
 from asyncred.runtime.placement import owners
@@ -168,16 +169,31 @@ def _dot_test(problem: Problem, data: CoupledData) -> str:
     last = len(data.grid) - 1
     blocks = sorted({0, last // 2, last})
     model = data.model(blocks, threads=1)
-    found = dot_test(model, data.grid, blocks, np.random.default_rng(0))
+    weighted = _weighted(problem, data, model, blocks)
+    name, transpose = ("A", "A^T") if weighted is None else ("W^(1/2) A", "A^T W^(1/2)")
+    found = dot_test(weighted or model, data.grid, blocks, np.random.default_rng(0))
     try:
         found.check()
     except ValueError as error:
         raise ValueError(f"{problem.path}: operator {problem.kind!r}: {error}") from None
     return (
-        f"dot test of blocks {', '.join(map(str, blocks))}: <A x, z> and <x, A^T z> differ by "
-        f"{found.mismatch:.1e} of ||A x|| ||z||, some groups from that part of all by "
-        f"{found.subset:.1e}"
+        f"dot test of blocks {', '.join(map(str, blocks))}: <{name} x, z> and <x, {transpose} z> "
+        f"differ by {found.mismatch:.1e} of ||{name} x|| ||z||, some groups from that part of all "
+        f"by {found.subset:.1e}"
     )
+
+
+def _weighted(
+    problem: Problem, data: CoupledData, model: ForwardModel, blocks: list[int]
+) -> Weighted | None:
+    """W^(1/2) A of the first image that has measurements; None without weights."""
+    for index in problem.images:
+        try:
+            w = data.of(index).weights_of(range(data.groups))
+        except BadImage:
+            continue
+        return None if w is None else on_footprints(model, w, blocks)
+    return None
 
 
 def _even_counts(blocks: int) -> str:

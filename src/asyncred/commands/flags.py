@@ -11,7 +11,7 @@ from typing import Any
 from asyncred.commands.parser import Parser, add_flag, add_sections, typed
 from asyncred.commands.simulate.flags import add_simulate
 from asyncred.runtime.comm import Comm
-from asyncred.runtime.config import LAYOUT, RunConfig
+from asyncred.runtime.config import LAYOUT, PHASE, RunConfig
 from asyncred.runtime.config.checks import Choice, integer, number
 from asyncred.runtime.config.declare import parameters
 
@@ -151,6 +151,7 @@ def _add_check(commands: Commands) -> Parser:
         "zingers",
         "rings",
         "air",
+        *PHASE,
         "noise_scan",
         "weights",
         *LAYOUT,

@@ -67,3 +67,15 @@ def roots_of(weights: Array, mean: float) -> Array:
     The scale of the weights then has no say in what the weight tau of the denoiser means.
     """
     return np.asarray(np.sqrt(weights / np.float32(mean)), np.float32)
+
+
+def on_footprints(model: ForwardModel, weights: Array, blocks: list[int]) -> Weighted:
+    """W^(1/2) A on some blocks, from all weights [groups, length]."""
+    known = weights[weights > 0]
+    roots = roots_of(weights, float(known.mean(dtype=np.float64)) if known.size else 1.0)
+    parts = {}
+    for i in blocks:
+        seen = model.footprint(i)
+        columns = seen.first[:, None] + np.arange(seen.width)
+        parts[i] = np.take_along_axis(roots, columns, axis=1)
+    return Weighted(model, parts)

@@ -211,7 +211,10 @@ def _at_bounds(job: Job, outcome: Outcome) -> int:
     """How many pixels of the own blocks lie on the bounds that the program has chosen."""
     if job.bounds is None or job.config.data.bounds != "auto":
         return 0
-    return sum(count_at(block, *job.bounds) for block in outcome.final.values())
+    low, high = job.bounds
+    if low == job.plan.problem.data.floor:  # where x may well lie
+        low = -math.inf
+    return sum(count_at(block, low, high) for block in outcome.final.values())
 
 
 def parameters_used(setup: Setup) -> dict[str, Any]:

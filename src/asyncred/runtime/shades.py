@@ -93,10 +93,11 @@ def bounds_of(
     start: Values,
     *,
     potential: bool,
+    floor: float | None = None,
 ) -> Pair | None:
     """What x is kept between, if by anything; ``potential``: whether the objective has one.
 
-    A side without a bound is infinite.
+    A side without a bound is infinite. ``floor``: no image has values below it.
     """
     if not isinstance(asked, str):
         low, high = asked
@@ -105,7 +106,7 @@ def bounds_of(
         return None
     low, high = min(shades[0], start.ends[0]), max(shades[1], start.ends[1])
     margin = MARGIN * (high - low)
-    return low - margin, high + margin
+    return low - margin if floor is None else max(low - margin, floor), high + margin
 
 
 def decide(

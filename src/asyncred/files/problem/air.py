@@ -32,9 +32,11 @@ MARGIN = 0.15
 def air_columns(transmissions: Array) -> Columns:
     """Columns that see no object in some views [views, columns]; none where that is not clear."""
     smooth = scipy.ndimage.median_filter(transmissions, size=(1, 5), mode="nearest")
+    most = int(0.98 * (smooth.shape[1] - 1))
+    bright = np.partition(smooth, most, axis=1)[:, most : most + 1]
     found = np.zeros(transmissions.shape[1], bool)
-    found[: _run(smooth)] = True
-    found[found.size - _run(smooth[:, ::-1]) :] = True
+    found[: _run(smooth, bright)] = True
+    found[found.size - _run(smooth[:, ::-1], bright) :] = True
     return found
 
 
@@ -45,10 +47,9 @@ def levels(transmissions: Array, air: Columns) -> Array:
     )
 
 
-def _run(smooth: Array) -> int:
+def _run(smooth: Array, bright: Array) -> int:
     """How many columns from the first on are of air and may be used."""
     edge = np.median(smooth[:, :EDGE], axis=1, keepdims=True)
-    bright = np.quantile(smooth, 0.98, axis=1, keepdims=True)
     if not (edge > 0).all() or np.median(edge / bright) < BRIGHT:
         return 0
     ratio = smooth / edge

@@ -95,7 +95,7 @@ class ArrayProblem:
             return read_problem(path, asked)
         with open_hdf5(path) as file:
             data = own_data(path, file, read_grid(path, file, asked), asked, self.make)
-            data = weighed(path, self.kind, data, asked)
+            data = weighed(path, file, self.kind, data, asked)
             known = has_truth(path, file, data.grid.shape, data.stack.images, data.dtype)
             shades, stated = read_range(path, file), "range" in file["image"].attrs
             return Problem(path, self.kind, data, shades, known, stated)

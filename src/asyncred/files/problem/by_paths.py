@@ -36,9 +36,9 @@ from asyncred.files.problem.surmise import looks_like
 class Picture(Frames):
     """One frame, a dataset [rows, columns] of its own."""
 
-    def row(self, file: h5py.File, row: int, some: slice = slice(None)) -> Array:
-        """A row, float32 [1, columns]."""
-        return np.asarray(file[self.name][row], np.float32)[None]
+    def rows(self, file: h5py.File, rows: range, some: slice = slice(None)) -> Array:
+        """Rows that follow each other, float32 [rows, 1, columns]."""
+        return np.asarray(file[self.name][rows.start : rows.stop], np.float32)[:, None]
 
 
 def flags_of(places: Places) -> list[str]:

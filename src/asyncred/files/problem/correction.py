@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from asyncred.errors import BadImage
 from asyncred.files.problem.air import air_columns, levels
-from asyncred.files.problem.beam import beam_of
+from asyncred.files.problem.beam import Beam, beam_of
 from asyncred.files.problem.flaws import bridged, bridged_pixels, narrow, stuck, without_zingers
 from asyncred.files.problem.head import Corrections
 from asyncred.files.problem.rings import stripes
@@ -87,13 +87,15 @@ class Correction:
     Raises BadImage where the row holds no measurements.
     """
 
-    def __init__(self, row: Row, detector: Detector) -> None:
-        self.row, self.detector, self.beam = row, detector, beam_of(row.white, row.dark, row.probe)
-        self.dead = self._dead()
+    def __init__(self, row: Row, detector: Detector, known: Correction | None = None) -> None:
+        """``known``: that of the same row by another detector, whose beam this one has."""
+        self.row, self.detector = row, detector
+        self.beam: Beam = beam_of(row.white, row.dark, row.probe) if known is None else known.beam
+        self.dead: Columns = self._dead() if known is None else known.dead
         light = np.where(self.dead, np.float32(1), self.beam.light)
         self.light = light
-        known = detector.whole and row.white is not None
-        self.least = np.minimum(1 / light if known else np.float32(LEAST), np.float32(MOST))
+        whole = detector.whole and row.white is not None
+        self.least = np.minimum(1 / light if whole else np.float32(LEAST), np.float32(MOST))
         self._air = self._columns_of_air() if detector.corrections.air else None
         self.stripes = self._stripes() if detector.corrections.rings else None
 
@@ -108,23 +110,30 @@ class Correction:
         """
         T, bright = self._without_zingers(self.transmissions(self.row.counts))
         T, bright = T[views], bright[views]
-        top = self.row.counts[views] >= self.detector.top
-        missing = narrow(top) & ~self.dead & ~bright
         level = self._level(T)
-        T = T / level
-        y = bridged(bridged_pixels(self._lines(T), missing), self.dead)
-        low = int(np.count_nonzero((self.least > T)[:, ~self.dead]))
+        T = T if self._air is None else T / level
+        y, saturated = self._lines(T), 0
+        if np.isfinite(self.detector.top):
+            top = self.row.counts[views] >= self.detector.top
+            missing = narrow(top) & ~self.dead & ~bright
+            y, saturated = bridged_pixels(y, missing), int(missing.sum())
+        y = bridged(y, self.dead)
+        low = int(np.count_nonzero(self.least > T, axis=0)[~self.dead].sum())
         y = y if self.stripes is None else y - self.stripes
-        return Slice(y, int(bright.sum()), int(missing.sum()), low, level)
+        return Slice(y, int(bright.sum()), saturated, low, level)
 
     def _lines(self, T: Array) -> Array:
         return np.asarray(-np.log(np.maximum(T, self.least)), np.float32)
 
     def _without_zingers(self, T: Array) -> tuple[Array, NDArray[np.bool_]]:
-        found, scatter, living = np.zeros(T.shape, bool), self.detector.scatter, ~self.dead
-        if self.detector.corrections.zingers and scatter is not None:
-            part = np.ascontiguousarray(T[:, living])
-            T[:, living], found[:, living] = without_zingers(part, self.light[living], scatter)
+        scatter, living = self.detector.scatter, ~self.dead
+        if not self.detector.corrections.zingers or scatter is None:
+            return T, np.zeros(T.shape, bool)
+        if living.all():
+            return without_zingers(T, self.light, scatter)
+        found = np.zeros(T.shape, bool)
+        part = np.ascontiguousarray(T[:, living])
+        T[:, living], found[:, living] = without_zingers(part, self.light[living], scatter)
         return T, found
 
     def _level(self, T: Array) -> Array:
@@ -145,7 +154,9 @@ class Correction:
                 f"{row.place} has no column that works, expected white fields above dark ones, "
                 "and counts that change"
             )
-        highest = np.quantile((row.probe - beam.dark)[:, ~dead], 0.95)
+        seen = (row.probe - beam.dark)[:, ~dead].ravel()
+        most = int(0.95 * (seen.size - 1))
+        highest = np.partition(seen, most)[most]
         if row.white is not None and highest <= DARKEST * beam.noise:
             raise BadImage(
                 f"{row.place} sees no light in the projections: counts are {highest:.3g} above the "

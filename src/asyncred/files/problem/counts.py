@@ -7,6 +7,7 @@ compressed dataset with a frame a chunk, HDF5 unpacks all frames for it, once a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 import h5py
 
 from asyncred.errors import BadImage
+from asyncred.files.problem.band import retrieved
 from asyncred.files.problem.correction import Correction, Detector, Row
 from asyncred.files.problem.fields import finite, node
 from asyncred.files.problem.flaws import PASSES
@@ -40,13 +42,16 @@ class Frames:
     numbers: NDArray[np.int64]
     """Which frames, in ascending order."""
 
-    def row(self, file: h5py.File, row: int, some: slice = slice(None)) -> Array:
-        """One row of some of the frames, float32 [frames, columns]."""
+    def rows(self, file: h5py.File, rows: range, some: slice = slice(None)) -> Array:
+        """Rows that follow each other, of some of the frames, float32 [rows, frames, columns]."""
         dataset, numbers = file[self.name], self.numbers[some]
-        ends = np.flatnonzero(np.diff(numbers) != 1) + 1
-        runs = [run for run in np.split(numbers, ends) if run.size]
-        parts = [np.asarray(dataset[run[0] : run[-1] + 1, row], np.float32) for run in runs]
-        return np.concatenate([np.empty((0, dataset.shape[2]), np.float32), *parts])
+        found = np.empty((len(rows), numbers.size, dataset.shape[2]), np.float32)
+        done = 0
+        for first, last in runs_of(numbers):
+            part = dataset[first : last + 1, rows.start : rows.stop]
+            found[:, done : done + len(part)] = part.swapaxes(0, 1)
+            done += len(part)
+        return found
 
     def only(self, good: NDArray[np.bool_]) -> Frames:
         """Those that are good."""
@@ -75,7 +80,9 @@ class Counts:
         """y of a slice, float32 [views, columns], corrected. Raises BadImage."""
         if not views:
             return np.empty((0, self.shape[2]), np.float32)
-        correction, some = self._correction(row, views)
+        if self.detector.corrections.phase is not None:
+            return retrieved(self, row, views, self.detector.corrections.phase)
+        correction, some = self.correction(row, views)
         return correction.slice(some).y
 
     def photons(self, row: int, views: range) -> Array:
@@ -85,37 +92,70 @@ class Counts:
         """
         if not views:
             return np.empty((0, self.shape[2]), np.float32)
-        correction, some = self._correction(row, views)
-        share = np.minimum(np.exp(-correction.slice(some).y), 1)
+        correction, _ = self.correction(row, views)
+        share = np.minimum(np.exp(-self.line_integrals(row, views)), 1)
         return np.asarray(np.where(correction.dead, 0, share * correction.light), np.float32)
 
-    def _correction(self, row: int, views: range) -> tuple[Correction, slice]:
+    def correction(self, row: int, views: range) -> tuple[Correction, slice]:
         """That of a row, and which of the views that it knows are meant. Raises BadImage."""
-        first, end = max(0, views.start - PASSES), min(self.shape[0], views.stop + PASSES)
-        found = self.read(row, range(first, end))
+        around, some = self.around(views)
+        found = self.read(row, around)
         self.check_finite(row, found)
-        return Correction(found, self.detector), slice(views.start - first, views.stop - first)
+        return Correction(found, self.detector), some
+
+    def around(self, views: range) -> tuple[range, slice]:
+        """Some views and those next to them, and which of these they are."""
+        first, end = max(0, views.start - PASSES), min(self.shape[0], views.stop + PASSES)
+        return range(first, end), slice(views.start - first, views.stop - first)
 
     def read(self, row: int, views: range) -> Row:
         """Some views of a row as they are, and what else tells its flaws."""
-        count, rings = self.shape[0], self.detector.corrections.rings
+        return self.read_rows(range(row, row + 1), views)[0]
+
+    def read_rows(self, rows: range, views: range) -> list[Row]:
+        """The same of rows that follow each other, read at once."""
         with self.opened() as file:
-            counts = self.projections.row(file, row, slice(views.start, views.stop))
-            white, dark = (
-                None if frames is None else frames.row(file, row)
-                for frames in (self.white, None if self.white is None else self.dark)
-            )
-            steps = step_of(count, PROBED), step_of(count, VIEWS)
-            if len(counts) == count:
-                return Row(self._place(row), counts, white, dark, *(counts[::k] for k in steps))
+            return self._rows(file, rows, views)
+
+    def read_all(self, rows: Sequence[int]) -> dict[int, Row]:
+        """All views of some rows, in ascending order."""
+        views, found = range(self.shape[0]), list[Row]()
+        with self.opened() as file:
+            for first, last in runs_of(np.asarray(rows)):
+                found += self._rows(file, range(first, last + 1), views)
+        return dict(zip(rows, found, strict=True))
+
+    def _rows(self, file: Any, rows: range, views: range) -> list[Row]:
+        count, rings = self.shape[0], self.detector.corrections.rings
+        counts = self.projections.rows(file, rows, slice(views.start, views.stop))
+        white, dark = (
+            None if frames is None else frames.rows(file, rows)
+            for frames in (self.white, None if self.white is None else self.dark)
+        )
+        steps = step_of(count, PROBED), step_of(count, VIEWS)
+        if counts.shape[1] == count:
+            probe, more = (counts[:, ::k] for k in steps)
+        else:
             probe, more = (
-                self.projections.row(file, row, slice(None, None, step)) if wanted else counts[:0]
+                self.projections.rows(file, rows, slice(None, None, step))
+                if wanted
+                else counts[:, :0]
                 for step, wanted in zip(steps, (True, rings), strict=True)
             )
-        return Row(self._place(row), counts, white, dark, probe, more)
+        return [
+            Row(
+                self._place(row),
+                counts[k],
+                None if white is None else white[k],
+                None if dark is None else dark[k],
+                probe[k],
+                more[k],
+            )
+            for k, row in enumerate(rows)
+        ]
 
     def opened(self) -> AbstractContextManager[Any]:
-        """What ``Frames.row`` reads from."""
+        """What ``Frames.rows`` reads from."""
         return open_hdf5(self.path)
 
     def screened(self, row: int, found: Row, good: Screened) -> Row:
@@ -173,6 +213,15 @@ class LastSlice:
             self._y.flags.writeable = False
             self._key = row, views
         return self._y
+
+
+def runs_of(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The first and last of numbers in ascending order that follow each other."""
+    if not numbers.size:
+        return []
+    ends = np.flatnonzero(np.diff(numbers) != 1)
+    firsts, lasts = numbers[[0, *(ends + 1)]], numbers[[*ends, -1]]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def stack_of_frames(path: Path, file: h5py.File, name: str) -> h5py.Dataset:

@@ -22,6 +22,7 @@ from asyncred.files.problem.fields import node, string
 from asyncred.files.problem.frames import chosen_views
 from asyncred.files.problem.head import Asked
 from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.pixel_size import RESOLUTION, sized
 from asyncred.files.problem.raw_tomography import read_angles, read_raw_tomography
 
 DATA, WHITE, DARK, THETA = (
@@ -52,6 +53,7 @@ def read_data_exchange(path: Path, file: h5py.File, asked: Asked) -> CoupledData
         notes.append(f"no /{WHITE}: /{DATA} taken to be transmissions")
     elif dark is None:
         notes.append(f"no /{DARK}: taken to be 0")
+    corrections, told = sized(asked.corrections, file, [RESOLUTION])
     counts = Counts(
         path,
         (views.size, *data.shape[1:]),
@@ -60,9 +62,9 @@ def read_data_exchange(path: Path, file: h5py.File, asked: Asked) -> CoupledData
         dark,
         views,
         largest_count(data.dtype),
-        Detector(asked.corrections),
+        Detector(corrections),
     )
-    return read_raw_tomography(counts, angles, asked, notes)
+    return read_raw_tomography(counts, angles, asked, [*notes, *told])
 
 
 def _fields(path: Path, file: h5py.File, name: str, shape: tuple[int, ...]) -> Frames | None:

@@ -78,11 +78,11 @@ def picture(path: Path, file: h5py.File, shape: tuple[int, int], what: str) -> h
     return y
 
 
-def finite(path: Path, name: str, values: NDArray[Any]) -> None:
+def finite(path: Path, name: str, values: NDArray[Any], remedy: str = "") -> None:
     """Raise ValueError where some values are NaN or Inf; ``name`` says which they are."""
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
-        raise ValueError(f"{path}: {name} holds {bad} NaN or Inf, expected finite numbers")
+        raise ValueError(f"{path}: {name} holds {bad} NaN or Inf, expected finite numbers{remedy}")
 
 
 def real(path: Path, group: h5py.Group, name: str, default: float, *, positive: bool) -> float:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Columns = NDArray[np.bool_]
 Pixels = NDArray[np.bool_]
+Places = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Views and columns of some values."""
 
 STUCK = 0.05
 """A column that never changes is stuck where it is farther than this from 1, the free beam."""
@@ -69,6 +71,8 @@ def bridged_pixels(y: Array, missing: Pixels) -> Array:
 
 def narrow(marked: Pixels) -> Pixels:
     """Of the marked pixels [views, columns] those in runs of a few columns."""
+    if not marked.any():
+        return marked
     views, columns = marked.shape
     padded = np.zeros((views, columns + 2), np.int8)
     padded[:, 1:-1] = marked
@@ -98,36 +102,65 @@ def zingers(transmissions: Array, light: Array, scatter: float) -> Pixels:
     views before and after, is none, and two zingers side by side are two. Counts scatter with
     ``scatter`` times their square root; ``light`` [columns] are those of the free beam.
     """
-    return _zingers(transmissions, light, scatter)[0]
+    found = np.zeros(transmissions.shape, bool)
+    places, _ = _zingers(transmissions, light, scatter, _candidates(transmissions))
+    found[places] = True
+    return found
 
 
 def without_zingers(transmissions: Array, light: Array, scatter: float) -> tuple[Array, Pixels]:
     """Zingers replaced by the median of three by three, and where they were; [views, columns]."""
     found = np.zeros(transmissions.shape, bool)
+    some = _candidates(transmissions)
     for _ in range(PASSES):
-        bright, nine = _zingers(transmissions, light, scatter)
+        places, nine = _zingers(transmissions, light, scatter, some)
         if not len(nine):
             break
-        found |= bright
+        found[places] = True
         transmissions = transmissions.copy()
-        transmissions[bright] = np.median(nine, axis=1)
+        transmissions[places] = np.median(nine, axis=1)
+        some = _beside(places, found.shape)
     return transmissions, found
 
 
-def _zingers(T: Array, light: Array, scatter: float) -> tuple[Pixels, Array]:
-    """Where zingers are, and the nine values about each of them."""
+def _candidates(T: Array) -> Places:
+    """Where values stand out above two of their neighbours on either side."""
     padded = np.pad(T, 1, mode="reflect")
     beside = np.minimum(padded[1:-1, :-2], padded[1:-1, 2:])
     before = np.minimum(padded[:-2, 1:-1], padded[2:, 1:-1])
+    lower = np.maximum(beside, before, out=beside)
+    lower *= np.float32(1 + SHARE)
     # The smaller of two neighbours is no larger than the third largest of the nine.
-    view, column = np.nonzero((1 + SHARE) * np.maximum(beside, before) < T)
-    nine = np.stack([padded[view + i, column + k] for i in range(3) for k in range(3)], axis=1)
+    view, column = np.nonzero(lower < T)
+    return view, column
+
+
+def _beside(places: Places, shape: tuple[int, ...]) -> Places:
+    """The neighbours of some values, which alone can stand out once these are replaced."""
+    near = np.zeros(shape, bool)
+    for view, column in _about(places, shape):
+        near[view, column] = True
+    found = np.nonzero(near)
+    return found[0], found[1]
+
+
+def _about(places: Places, shape: tuple[int, ...]) -> list[Places]:
+    """The nine values about each; beyond an edge those on its other side."""
+    views, columns = (
+        [n - 1 - np.abs(n - 1 - np.abs(at + k)) for k in (-1, 0, 1)]
+        for at, n in zip(places, shape, strict=True)
+    )
+    return [(view, column) for view in views for column in columns]
+
+
+def _zingers(T: Array, light: Array, scatter: float, some: Places) -> tuple[Places, Array]:
+    """Which of some values are zingers, and the nine about each of them."""
+    nine = np.stack([T[place] for place in _about(some, T.shape)], axis=1)
     around = np.partition(nine, -3, axis=1)[:, -3]
-    above = T[view, column] - around
+    view, column = some
+    above = T[some] - around
     bright = (above > FAR * scatter * _root(around, light[column])) & (above > SHARE * around)
-    found = np.zeros(T.shape, bool)
-    found[view[bright], column[bright]] = True
-    return found, nine[bright]
+    return (view[bright], column[bright]), nine[bright]
 
 
 def _root(counts: Array, light: Array) -> Array:

@@ -17,7 +17,9 @@ import numpy as np
 
 import h5py
 
+from asyncred.errors import InputError
 from asyncred.files.problem.fields import node, pair, string
+from asyncred.files.problem.phase import Propagation
 from asyncred.grid import BlockGrid
 
 FORMAT, VERSION = "asyncred-problem", 1
@@ -57,11 +59,16 @@ class Corrections:
     """What a column adds to all views is taken off."""
     air: bool = False
     """The level of the beam is that of the air beside the object, view by view."""
+    phase: Propagation | None = None
+    """Attenuation is retrieved from intensities that show the phase."""
 
     @classmethod
-    def of(cls, zingers: str, rings: str, air: str) -> Corrections:
-        """From words, auto or none."""
-        return cls(*(word == "auto" for word in (zingers, rings, air)))
+    def of(cls, source: Any) -> Corrections:
+        """What flags or parameters say. Raises InputError."""
+        zingers, rings, air = (
+            word == "auto" for word in (source.zingers, source.rings, source.air)
+        )
+        return cls(zingers, rings, air, _propagation(source))
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class Asked:
             weights=source.weights,
             places=Places.of(source),
             views=source.views,
-            corrections=Corrections.of(source.zingers, source.rings, source.air),
+            corrections=Corrections.of(source),
         )
 
 
@@ -122,6 +129,25 @@ class Stack:
     def leading(self) -> tuple[int, ...]:
         """What to index a dataset with first."""
         return () if self.images is None else (self.index,)
+
+
+def _propagation(source: Any) -> Propagation | None:
+    """What phase retrieval needs to know, where it is asked for. Raises InputError."""
+    told = {
+        "--energy": source.energy,
+        "--distance": source.distance,
+        "--delta-beta": source.delta_beta,
+        "--pixel-size": source.pixel_size,
+    }
+    given = [flag for flag, value in told.items() if value is not None]
+    missing = [flag for flag in list(told)[:3] if flag not in given]
+    if source.phase == "none":
+        if given:
+            raise InputError(f"{', '.join(given)}: of --phase paganin, expected it too")
+        return None
+    if missing:
+        raise InputError(f"--phase paganin: expected {', '.join(missing)} too")
+    return Propagation(*told.values())
 
 
 def read_stack(path: Path, y: h5py.Dataset, ndim: int, asked: Asked) -> Stack:
@@ -142,29 +168,22 @@ def choose(path: Path, images: int | None, asked: Asked) -> Stack:
 
 
 def block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
-    """Blocks for an image whose file says none: several a rank, none of them huge."""
+    """Blocks for an image whose file says none: several a rank, none of them huge, all alike.
+
+    A small remainder of a side is updated many times while a rank is at a whole block.
+    """
     height, width = shape
+    if isinstance(asked.block, tuple):
+        return asked.block
+    if asked.block is not None:
+        return min(asked.block, height), min(asked.block, width)
     side = min(max(shape), LARGEST_BLOCK)
     while side > SMALLEST_BLOCK and -(-height // side) * -(-width // side) < max(
         4, 2 * asked.ranks
     ):
         side = -(-side * 3 // 4)
-    if isinstance(asked.block, tuple):
-        return asked.block
-    side = asked.block or side
-    return min(side, height), min(side, width)
-
-
-def even_block_for(shape: tuple[int, int], asked: Asked) -> tuple[int, int]:
-    """As many blocks as ``block_for`` has, of about the same size.
-
-    Every block touches all of k-space: the remainder of a side is as much work as a whole block.
-    """
-    block = block_for(shape, asked)
-    if asked.block is not None:
-        return block
-    height, width = (-(-n // -(-n // b)) for n, b in zip(shape, block, strict=True))
-    return height, width
+    rows, columns = (-(-n // -(-n // side)) for n in shape)
+    return rows, columns
 
 
 def read_grid(path: Path, file: h5py.File, asked: Asked) -> BlockGrid:

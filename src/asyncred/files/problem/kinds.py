@@ -127,6 +127,11 @@ class Data:
         raise NotImplementedError
 
     @property
+    def floor(self) -> float | None:
+        """A value that the image cannot be below, where what was measured agrees with one."""
+        return None
+
+    @property
     def weighting(self) -> str:
         """Where the weights of the measurements come from: file, counts or none."""
         return "none" if self.weights is None else "file"

@@ -26,6 +26,7 @@ from asyncred.files.problem.fields import node, string
 from asyncred.files.problem.frames import chosen_views
 from asyncred.files.problem.head import Asked
 from asyncred.files.problem.kinds import CoupledData
+from asyncred.files.problem.pixel_size import sized
 from asyncred.files.problem.raw_tomography import read_angles, read_raw_tomography
 
 PROJECTION, FLAT, DARK = 0, 1, 2
@@ -59,6 +60,8 @@ def read_nxtomo(path: Path, file: h5py.File, asked: Asked) -> CoupledData:
         notes.append(f"no flat field: /{name} taken to be transmissions")
     elif dark.size == 0:
         notes.append("no dark field: taken to be 0")
+    places = [f"{group}/x_pixel_size" for group in (sample, detector)]
+    corrections, told = sized(asked.corrections, file, places)
     counts = Counts(
         path,
         (views.size, *data.shape[1:]),
@@ -67,9 +70,9 @@ def read_nxtomo(path: Path, file: h5py.File, asked: Asked) -> CoupledData:
         Frames(name, dark) if dark.size else None,
         chosen,
         largest_count(data.dtype),
-        Detector(asked.corrections),
+        Detector(corrections),
     )
-    return read_raw_tomography(counts, angles, asked, notes)
+    return read_raw_tomography(counts, angles, asked, [*notes, *told])
 
 
 def read_image_key(path: Path, file: h5py.File, name: str, frames: int) -> NDArray[np.int64]:

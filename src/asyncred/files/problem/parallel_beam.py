@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 import h5py
 
 from asyncred.files.problem.fields import real
+from asyncred.files.problem.gaps import filled
 from asyncred.files.problem.head import Asked, read_stack, write_head
 from asyncred.files.problem.plausible import Shades
 from asyncred.files.problem.sinogram import Sinogram, of_scan
-from asyncred.files.problem.tomography import TomographyData, read_center, read_views
+from asyncred.files.problem.tomography import TomographyData, everywhere, read_center, read_views
 from asyncred.files.whole import written_whole
 from asyncred.grid import BlockGrid
-from asyncred.operators import Image, Rows
+from asyncred.operators import ForwardModel, Image, Rows
+from asyncred.operators.line_integrals import ramp_filtered
 from asyncred.operators.parallel_beam import ParallelBeam
+
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class ParallelBeamData(TomographyData):
     """``TomographyData`` whose rays are parallel."""
 
     spacing: float
+    between: LastFilled = field(
+        default_factory=lambda: LastFilled(), compare=False, repr=False, kw_only=True
+    )
 
     @property
     def width(self) -> float:
@@ -59,6 +66,58 @@ class ParallelBeamData(TomographyData):
     def ramp_filtered(self, y: NDArray[np.float32], views: Rows | slice) -> NDArray[np.float32]:
         """What the transpose makes the filtered backprojection of, of y of some views."""
         return self.model([], threads=1).filtered(y, views)
+
+    def backproject(self, model: ForwardModel, i: int, r: Array) -> Array:
+        """Block i, with views in the gaps between those that were measured (``gaps``)."""
+        own: Array = model.adjoint(i, r, None)
+        between = self.between.get(self)
+        if between is None:
+            return own
+        added, lines = between
+        seen = added.footprint(i)
+        columns = seen.first[:, None] + np.arange(seen.width)
+        own += added.adjoint(i, np.take_along_axis(lines, columns, axis=1), None)
+        return own
+
+    def measured(self) -> NDArray[np.int64]:
+        """The views that have a weight."""
+        if self.weights is None:
+            return np.arange(self.groups)
+        w = self.weights.read(self.stack.index, (slice(0, self.groups), slice(0, self.bins)))
+        return np.flatnonzero(w.max(axis=1) > 0)
+
+    def view(self, k: int) -> Array:
+        """Line integrals of a view, [bins], bridged where they have no weight."""
+        y = self.y(range(k, k + 1))
+        if self.weights is not None:
+            part = slice(k, k + 1), slice(0, self.bins)
+            y = everywhere(y, self.weights.read(self.stack.index, part))
+        return y.ravel()
+
+
+class LastFilled:
+    """Views in the gaps of the image that was asked for last, filtered, and their A."""
+
+    def __init__(self) -> None:
+        self._key: tuple[int, float] | None = None
+        self._found: tuple[ParallelBeam, Array] | None = None
+
+    def get(self, data: ParallelBeamData) -> tuple[ParallelBeam, Array] | None:
+        """None where no view is missing."""
+        key = data.stack.index, data.center
+        if self._key != key:
+            self._found, self._key = _between(data), key
+        return self._found
+
+
+def _between(data: ParallelBeamData) -> tuple[ParallelBeam, Array] | None:
+    views = data.measured()
+    found = filled(data.angles[views], data.center, lambda k: data.view(int(views[k])))
+    if found is None:
+        return None
+    lines = (found.weights / data.pixel**2)[:, None] * ramp_filtered(found.y, 1)
+    model = replace(data, angles=found.angles).model([], threads=1)
+    return model, np.asarray(lines, np.float32)
 
 
 def write_parallel_beam(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from asyncred.files.problem.calibration import SMALLEST, central
 from asyncred.files.problem.espirit import espirit
-from asyncred.files.problem.head import Asked, Stack, even_block_for
+from asyncred.files.problem.head import Asked, Stack, block_for
 from asyncred.files.problem.mri_data import ALL, MriData, one_coil
 from asyncred.files.problem.mri_header import Header
 from asyncred.files.problem.noise import estimated, outer, outer_rows
@@ -190,7 +190,7 @@ def raw_data(source: Source, raw: RawMri, asked: Asked, at: str) -> RawMriData:
     shape = rows, width
     return RawMriData(
         source.path,
-        BlockGrid(shape, even_block_for(shape, asked)),
+        BlockGrid(shape, block_for(shape, asked)),
         raw.stack,
         sampling,
         coils,

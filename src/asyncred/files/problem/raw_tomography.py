@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.problem.absorption import absorbing
 from asyncred.files.problem.axis import Found, completed, redundancy, rotation_axis, side_for
+from asyncred.files.problem.band import of_phase
 from asyncred.files.problem.counts import Counts, LastSlice
 from asyncred.files.problem.fields import string
 from asyncred.files.problem.frames import named
-from asyncred.files.problem.gaps import filled
 from asyncred.files.problem.head import Asked, block_for, choose
 from asyncred.files.problem.kinds import CoupledData
 from asyncred.files.problem.noise_estimate import of_lines, relative
@@ -31,8 +32,6 @@ from asyncred.files.problem.sinogram import Sinogram, of_scan, step_of
 from asyncred.files.problem.survey import Survey, survey
 from asyncred.grid import BlockGrid
 from asyncred.operators import ForwardModel
-from asyncred.operators.line_integrals import ramp_filtered
-from asyncred.operators.parallel_beam import ParallelBeam
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
@@ -60,8 +59,9 @@ class RawTomographyData(ParallelBeamData):
     """Doubts about the slices that were looked at."""
     roughness: float | None
     """The noise of their line integrals, relative to these."""
+    absorbs: bool
+    """Whether these are nowhere below 0: no beam is brighter than the white field."""
     last: LastSlice = field(default_factory=LastSlice, compare=False, repr=False)
-    between: LastFilled = field(default_factory=lambda: LastFilled(), compare=False, repr=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -72,9 +72,14 @@ class RawTomographyData(ParallelBeamData):
         """About the slices that were looked at beforehand."""
         return self.suspected
 
+    @property
+    def floor(self) -> float | None:
+        """0: nothing adds to the beam, unless it seems so."""
+        return 0.0 if self.absorbs else None
+
     def noise(self) -> float | None:
         """By the slices that were looked at; with weights by this one."""
-        if not self.by_counts:
+        if not self.by_counts or self.counts.detector.corrections.phase is not None:
             return self.of_pixels(self.roughness)
         y, w = self.y(range(self.groups)), self.weights_of(range(self.groups))
         return self.of_pixels(relative(of_lines(y, w), y, w))
@@ -99,47 +104,19 @@ class RawTomographyData(ParallelBeamData):
         return np.ascontiguousarray(own * redundancy(self.bins, self.center))
 
     def backproject(self, model: ForwardModel, i: int, r: Array) -> Array:
-        """As of ``ParallelBeamData``, with the views that are missing between those measured."""
+        """As of ``ParallelBeamData``; of half acquisition without views between the others."""
+        if not self.half:
+            return super().backproject(model, i, r)
         own: Array = model.adjoint(i, r, None)
-        between = None if self.half else self.between.get(self)
-        if between is None:
-            return own
-        added, lines = between
-        seen = added.footprint(i)
-        columns = seen.first[:, None] + np.arange(seen.width)
-        own += added.adjoint(i, np.take_along_axis(lines, columns, axis=1), None)
         return own
+
+    def view(self, k: int) -> Array:
+        """Line integrals of a view, [bins], whatever slice is kept."""
+        return self.counts.line_integrals(self.stack.index, range(k, k + 1)).ravel()
 
     def y(self, views: range) -> Array:
         """Line integrals of some views, float32 [views, bins]. Raises ValueError on NaN or Inf."""
         return self.last.get(self.counts, self.stack.index, views)
-
-
-class LastFilled:
-    """Views in the gaps of the slice that was asked for last, filtered, and their A."""
-
-    def __init__(self) -> None:
-        self._key: tuple[int, float] | None = None
-        self._found: tuple[ParallelBeam, Array] | None = None
-
-    def get(self, data: RawTomographyData) -> tuple[ParallelBeam, Array] | None:
-        """None where no view is missing."""
-        key = data.stack.index, data.center
-        if self._key != key:
-            self._found, self._key = _between(data), key
-        return self._found
-
-
-def _between(data: RawTomographyData) -> tuple[ParallelBeam, Array] | None:
-    def y(view: int) -> Array:
-        return data.counts.line_integrals(data.stack.index, range(view, view + 1)).ravel()
-
-    found = filled(data.angles, data.center, y)
-    if found is None:
-        return None
-    model = ParallelBeam(data.grid, found.angles, data.bins, center=data.center, threads=1)
-    lines = found.weights[:, None] * ramp_filtered(found.y, 1)
-    return model, np.asarray(lines, np.float32)
 
 
 def read_raw_tomography(
@@ -147,6 +124,7 @@ def read_raw_tomography(
 ) -> CoupledData:
     """What to run with; ``angles`` in radians [views]. Raises ValueError."""
     _, rows, bins = counts.shape
+    retrieval = of_phase(counts)
     stack = choose(counts.path, rows, asked)
     for most in (SURVEYED, FURTHER):
         slices = [stack.chosen[k] for k in spread(len(stack.chosen), most)]
@@ -173,13 +151,21 @@ def read_raw_tomography(
         pixel=1.0,
         counts=found.counts,
         half=field_of_view > bins,
-        remarks=(*axis.notes, *_of_side(side, bins), *notes, *found.frames, *found.notes),
+        remarks=(
+            *axis.notes,
+            *_of_side(side, bins),
+            *notes,
+            *retrieval,
+            *found.frames,
+            *found.notes,
+        ),
         suspected=(
             *axis.doubts,
             *found.doubts,
             *_suspected(counts, surveyed, angles, axis.center, side),
         ),
-        roughness=_roughness([y_i for y_i, known in zip(y, told, strict=True) if known]),
+        roughness=_roughness(y[told], [n for n, k in zip(found.noise, told, strict=True) if k]),
+        absorbs=absorbing(y),
     )
 
 
@@ -191,8 +177,8 @@ def _axis(path: Path, found: Survey, angles: Numbers, asked: Asked) -> Found:
         raise ValueError("; ".join((str(error), *found.frames))) from None
 
 
-def _roughness(slices: list[Array]) -> float | None:
-    found = [relative(of_lines(y), y) for y in slices]
+def _roughness(slices: Array, noise: list[float | None]) -> float | None:
+    found = [relative(sigma, y) for sigma, y in zip(noise, slices, strict=True)]
     known = [noise for noise in found if noise is not None]
     return float(np.median(known)) if known else None
 

@@ -127,7 +127,8 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
     """
     asked = asked or Asked()
     problem = _read(path, asked)
-    problem = replace(problem, data=weighed(path, problem.kind, problem.data, asked))
+    if problem.kind in OTHERS:
+        problem = replace(problem, data=weighed(path, None, problem.kind, problem.data, asked))
     if asked.noise_scan is not None and not isinstance(problem.data, MriData):
         raise ValueError(f"{path}: --noise-scan is for MRI, found {problem.kind}")
     flag = _of_counts(asked)
@@ -146,6 +147,7 @@ def _of_counts(asked: Asked) -> str | None:
         "--views": asked.views is not None,
         "--rings auto": corrections.rings,
         "--air auto": corrections.air,
+        "--phase paganin": corrections.phase is not None,
     }
     return next((flag for flag, found in given.items() if found), None)
 
@@ -169,8 +171,11 @@ def _read(path: Path, asked: Asked) -> Problem:
         )
 
 
-def weighed(path: Path, kind: str, data: AnyData, asked: Asked) -> AnyData:
-    """The same with the weights that are asked for, or those of the file. Raises ValueError."""
+def weighed(path: Path, file: h5py.File | None, kind: str, data: AnyData, asked: Asked) -> AnyData:
+    """The same with the weights that are asked for, or those of the file. Raises ValueError.
+
+    ``file``: a problem file of our own.
+    """
     if asked.weights == "none":
         return data
     if asked.weights == "counts":
@@ -180,14 +185,13 @@ def weighed(path: Path, kind: str, data: AnyData, asked: Asked) -> AnyData:
             f"{path}: --weights counts is for tomography, found {kind}; expected file, of "
             "/measurements/weights, or none"
         )
-    if kind in OTHERS:
+    if file is None:
         if asked.weights is None:
             return data
         raise ValueError(f"{path}: --weights file is for problem files, found {kind}")
-    with open_hdf5(path) as file:
-        if asked.weights is None and NAME not in file:
-            return data
-        return data.weighed(read_weights(path, file, data.stack))
+    if asked.weights is None and NAME not in file:
+        return data
+    return data.weighed(read_weights(path, file, data.stack))
 
 
 def _read_by_paths(path: Path, file: h5py.File, asked: Asked, *, own: bool) -> Problem:
@@ -203,6 +207,7 @@ def _read_own(path: Path, file: h5py.File, asked: Asked) -> Problem:
     grid = read_grid(path, file, asked)
     kind = _kind(path, file)
     data = READERS.get(kind, read_plugin)(path, file, grid, asked)
+    data = weighed(path, file, kind, data, asked)
     known = has_truth(path, file, grid.shape, data.stack.images, data.dtype)
     stated = "range" in file["image"].attrs
     return Problem(path, kind, data, read_range(path, file), known, stated)

@@ -78,9 +78,9 @@ def write_superresolution(
 
 
 def _rounded(grid: BlockGrid, factor: int) -> BlockGrid:
-    """Blocks that nobody asked for, a little smaller: their sides multiples of factor."""
+    """Blocks that nobody asked for, a little larger: their sides multiples of factor."""
     height, width = (
-        min(max(factor, block // factor * factor), side)
+        min(-(-block // factor) * factor, side)
         for block, side in zip(grid.block_shape, grid.shape, strict=True)
     )
     return BlockGrid(grid.shape, (height, width))

@@ -4,22 +4,25 @@ its frames, and what is worth a note.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asyncred.errors import BadImage
 from asyncred.files.problem.air import air_columns, levels
+from asyncred.files.problem.band import noise_gain, whole_slices
 from asyncred.files.problem.correction import LEAST, Correction, Detector, Row, Slice
 from asyncred.files.problem.counts import Counts
 from asyncred.files.problem.flaws import bridged, narrow, scatter_of
 from asyncred.files.problem.frames import Screened, named, screened
-from asyncred.files.problem.plausible import VALUES
+from asyncred.files.problem.noise_estimate import of_lines
 from asyncred.files.problem.saturation import top_of
 
 Array = NDArray[np.float32]
+Corrections = tuple[dict[int, Correction], dict[int, BadImage]]
 
 LARGEST = 1.5
 """No transmission is larger, but for zingers."""
@@ -31,7 +34,10 @@ SATURATED = 0.002
 """Share of the pixels that may be saturated."""
 
 FEWEST = 16
-"""Views that tell how counts scatter, at least."""
+"""Views that tell how counts scatter, at least;"""
+
+SCATTERED = 2**11
+"""as many as make up so many counts, of each slice: more would tell no more."""
 
 WHOLE = 100
 """Counts that are larger are counted one by one, if they are whole numbers; and frames that are
@@ -50,6 +56,8 @@ class Survey:
     """Those that hold measurements."""
     y: Array
     """Their line integrals [slices, views, bins]."""
+    noise: list[float | None]
+    """Of these line integrals, slice by slice."""
     frames: tuple[str, ...]
     """Which frames are left out, a note for each kind."""
     notes: tuple[str, ...]
@@ -59,16 +67,14 @@ class Survey:
 
 def survey(counts: Counts, slices: Sequence[int]) -> Survey:
     """Look at some slices. Raises BadImage where none of them holds measurements, ValueError."""
-    raw = {number: counts.read(number, range(counts.shape[0])) for number in slices}
+    raw = counts.read_all(slices)
     rows = list(raw.values())
     kept = screened(*([getattr(row, name) for row in rows] for name in ("counts", "white", "dark")))
     reduced = counts.only(kept)
     whole = {number: reduced.screened(number, row, kept) for number, row in raw.items()}
-    plain, bad = _corrections(reduced, whole, Detector())
+    plain, bad = _plain(reduced, whole)
     detector = _detector(reduced, list(plain.values()))
-    found, worse = _corrections(
-        reduced, {number: one.row for number, one in plain.items()}, detector
-    )
+    found, worse = _corrected(plain, detector)
     bad |= worse
     if not found:
         raise next(iter(bad.values()))
@@ -77,11 +83,17 @@ def survey(counts: Counts, slices: Sequence[int]) -> Survey:
         for number, one in found.items():
             _check_transmissions(reduced, number, one)
     left = [f"slice {number} left out: {reason_of(error)}" for number, error in bad.items()]
+    seen = replace(reduced, detector=detector)
+    y, gain = np.stack([one.y for one in done.values()]), 1.0
+    noise = [of_lines(one) for one in y]
+    if detector.corrections.phase is not None:
+        y, gain = whole_slices(seen, list(done)), noise_gain(seen)
     return Survey(
-        replace(reduced, detector=detector),
+        seen,
         kept.views,
         list(done),
-        np.stack([one.y for one in done.values()]),
+        y,
+        [None if sigma is None else gain * sigma for sigma in noise],
         tuple(_of_frames(counts, kept)),
         (*left, *_of_slices(found, done)),
         (*_saturated(list(found.values())), *_beam(found)),
@@ -93,16 +105,29 @@ def reason_of(error: BadImage) -> str:
     return str(error).partition(": ")[2]
 
 
-def _corrections(
-    counts: Counts, rows: Mapping[int, Row], detector: Detector
-) -> tuple[dict[int, Correction], dict[int, BadImage]]:
-    """What is corrected in each slice that holds measurements, and what is wrong with others."""
+def _plain(counts: Counts, rows: Mapping[int, Row]) -> Corrections:
+    """What is corrected in each slice whatever the detector, and what is wrong with others."""
+
+    def plain(number: int, row: Row) -> Correction:
+        counts.check_finite(number, row)
+        return Correction(row, Detector())
+
+    return _each({number: partial(plain, number, row) for number, row in rows.items()})
+
+
+def _corrected(plain: Mapping[int, Correction], detector: Detector) -> Corrections:
+    """The same with all that was found of the detector, and is asked for."""
+    return _each(
+        {number: partial(Correction, one.row, detector, one) for number, one in plain.items()}
+    )
+
+
+def _each(make: Mapping[int, Callable[[], Correction]]) -> Corrections:
     found: dict[int, Correction] = {}
     bad: dict[int, BadImage] = {}
-    for number, row in rows.items():
+    for number, one in make.items():
         try:
-            counts.check_finite(number, row)
-            found[number] = Correction(row, detector)
+            found[number] = one()
         except BadImage as error:
             bad[number] = error
     return found, bad
@@ -125,9 +150,9 @@ def _detector(counts: Counts, slices: list[Correction]) -> Detector:
 
 
 def _middle(counts: Array) -> Array:
-    """Some views one after the other, as many as make up ``VALUES``."""
+    """Some views one after the other, as many as make up ``SCATTERED``."""
     views, columns = counts.shape
-    some = min(views, max(FEWEST, VALUES // columns))
+    some = min(views, max(FEWEST, SCATTERED // columns))
     first = (views - some) // 2
     return counts[first : first + some]
 

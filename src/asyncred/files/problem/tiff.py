@@ -55,31 +55,33 @@ class TiffFrames(Frames):
         """How many frames are unpacked for each row."""
         return sum(place.offset == COMPRESSED for place in self.places)
 
-    def row(self, file: h5py.File | None, row: int, some: slice = slice(None)) -> Array:
-        """One row of some of the frames, float32 [frames, columns]; ``file`` is not needed.
+    def rows(self, file: h5py.File | None, rows: range, some: slice = slice(None)) -> Array:
+        """Rows that follow each other, of some of the frames, float32 [rows, frames, columns].
 
-        Raises ValueError where a file is gone or cut off.
+        ``file`` is not needed. Raises ValueError where a file is gone or cut off.
         """
         numbers = self.numbers[some]
-        found = np.empty((numbers.size, self.shape[1]), np.float32)
+        found = np.empty((len(rows), numbers.size, self.shape[1]), np.float32)
         for k, number in enumerate(numbers):
-            found[k] = self._row(self.places[number], row)
+            found[:, k] = self._rows(self.places[number], rows)
         return found
 
-    def _row(self, place: Place, row: int) -> NDArray[Any]:
+    def _rows(self, place: Place, rows: range) -> NDArray[Any]:
         if place.offset == COMPRESSED:
             with opened(place.file) as file:
                 frame = unpacked(place.file, file.pages[place.page])
-            return np.asarray(frame[row])
-        length = self.shape[1] * self.dtype.itemsize
+            return np.asarray(frame[rows.start : rows.stop])
+        width = self.shape[1] * self.dtype.itemsize
+        length = len(rows) * width
         try:
             with place.file.open("rb", buffering=0) as file:
-                data = os.pread(file.fileno(), length, place.offset + row * length)
+                data = os.pread(file.fileno(), length, place.offset + rows.start * width)
         except OSError as error:
             raise ValueError(f"{place.file}: cannot be read: {error.strerror}") from None
         if len(data) < length:
+            row = rows.start + len(data) // width
             raise ValueError(f"{place.file}: ends within row {row}, expected all of the frame")
-        return np.frombuffer(data, self.dtype)
+        return np.frombuffer(data, self.dtype).reshape(len(rows), -1)
 
 
 def is_stack(path: Path) -> bool:

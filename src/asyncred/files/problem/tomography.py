@@ -31,6 +31,7 @@ from asyncred.operators import Rows
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 
+UNMEASURED = "; /measurements/weights of 0 say what was not measured"
 UNITS = {"deg": math.pi / 180, "rad": 1.0}
 
 
@@ -156,7 +157,8 @@ class TomographyData(CoupledData):
         with open_hdf5(self.path) as file:
             y = np.asarray(file["measurements/y"][(*self.stack.leading, some)], np.float32)
         y = self.known(y, (some, slice(0, self.bins)))
-        finite(self.path, f"/measurements/y: views {views.start} to {views.stop - 1}", y)
+        place = f"/measurements/y: views {views.start} to {views.stop - 1}"
+        finite(self.path, place, y, "" if self.weights else UNMEASURED)
         return y
 
 

@@ -24,6 +24,9 @@ STARTS = (
 LAYOUT = ("data", "angles", "image_key", "white", "dark")
 """Parameters that say where the parts of a scan are."""
 
+PHASE = ("phase", "energy", "distance", "delta_beta", "pixel_size")
+"""Parameters of phase retrieval."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -58,7 +61,7 @@ class DataConfig:
         metavar="auto|none|LOW:HIGH",
         default="auto",
         shown="auto: with a denoiser that has a potential, those of --range and of the start, and "
-        "a quarter more",
+        "a quarter more; attenuation of raw scans not below 0, where they agree",
     )
     block: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
@@ -110,6 +113,42 @@ class DataConfig:
         "level of the beam: that of the white field, or of the air beside the object in each view",
         section="data",
         default="none",
+    )
+    phase: str = parameter(
+        checks.Choice("none", "paganin"),
+        "attenuation from intensities at one distance behind an object of one material, by "
+        "Paganin's filter; needs the three numbers below",
+        section="phase",
+        default="none",
+    )
+    energy: float | None = parameter(
+        checks.number("a number > 0, in keV", open_low=True),
+        "energy of the photons",
+        section="phase",
+        metavar="KEV",
+        default=None,
+    )
+    distance: float | None = parameter(
+        checks.number("a number > 0, in metres", open_low=True),
+        "from the object to the detector; in a beam that diverges R1 R2 / (R1 + R2)",
+        section="phase",
+        metavar="METRES",
+        default=None,
+    )
+    delta_beta: float | None = parameter(
+        checks.number("a number > 0", open_low=True),
+        "delta / beta of the material, refraction over absorption",
+        section="phase",
+        metavar="RATIO",
+        default=None,
+    )
+    pixel_size: float | None = parameter(
+        checks.number("a number > 0, in micrometres", open_low=True),
+        "side of a pixel at the object",
+        section="phase",
+        metavar="MICROMETRES",
+        default=None,
+        shown="the file's",
     )
     noise_scan: Path | None = parameter(
         checks.path,

@@ -17,6 +17,7 @@ from asyncred.errors import InputError, did_you_mean
 SECTIONS = {
     "basic": "what most runs need",
     "data": "which part of the data, and how it is taken",
+    "phase": "retrieving attenuation from phase contrast, in raw scans of tomography",
     "layout": "tomography of counts, in HDF5 files of any layout and folders of TIFF files",
     "denoiser": "the denoiser",
     "update": "the update of a block",
