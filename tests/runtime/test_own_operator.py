@@ -220,6 +220,6 @@ def test_a_complex_image(of_kind, capsys):
 
 
 def test_the_page_shows_the_entry_point():
-    page = (EXAMPLE.parent / "operators.md").read_text()
+    page = (EXAMPLE.parent / "howto/operator.md").read_text()
     shown = re.search("```ini\n(.*?)```", page, re.DOTALL)
     assert shown and shown[1] in (EXAMPLE / "setup.cfg").read_text()
