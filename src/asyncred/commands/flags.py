@@ -214,7 +214,7 @@ def _add_merge(commands: Commands) -> Parser:
         description="Makes one result of the parts that the jobs of an array wrote.",
         examples=(
             "asyncred merge whole.h5 part-0.h5 part-1.h5",
-            "asyncred merge whole.h5 parts/*.h5 --overwrite",
+            "asyncred merge whole.h5 parts/part-?.h5 --overwrite",
         ),
     )
     merge.add_argument("output", metavar="RESULT.h5", help="result file to write")
