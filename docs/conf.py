@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from nbclient import NotebookClient
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 import asyncred
 
@@ -58,6 +61,7 @@ html_static_path = ["_static"]
 html_css_files = ["wrap.css"]
 html_theme_options = {"navigation_with_keys": True}
 html_copy_source = False
+html_math_renderer = "mathml"
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -69,7 +73,8 @@ napoleon_use_rtype = False
 linkcheck_timeout = 20
 linkcheck_retries = 2
 
-NotebookClient.coalesce_streams.default_value = True  # the shell's output comes in pieces
+# What the shell prints comes in pieces of 100 characters, which are put together again.
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
 
 SHELL = "%%bash\n"
 """What makes Jupyter hand a cell to the shell; readers paste what follows it."""
@@ -83,6 +88,13 @@ def show_shell_cells_as_typed(app: Sphinx, tree: nodes.document) -> None:
             block.replace_self(nodes.literal_block(typed, typed, language="shell"))
 
 
+def write_formula(page: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """As MathML, which browsers draw by themselves: a page needs no script from elsewhere."""
+    page.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("doctree-read", show_shell_cells_as_typed)
