@@ -1,6 +1,6 @@
 """How far Async-RED scales: the model against real runs, then from 1 to 100,000 ranks.
 
-docs/scaling.md says what comes of it. Minutes of real runs, then minutes of the model.
+docs/explanation/scaling.md says what comes of it. Minutes of real runs, then minutes of the model.
 
     python benchmarks/scaling.py [--repeats R] [--largest N] [--only measured|sweep] [-o FOLDER]
 """

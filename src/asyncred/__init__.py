@@ -24,17 +24,18 @@ if TYPE_CHECKING:
     from asyncred.files.problem.arrays import sparse_matrix as sparse_matrix
     from asyncred.files.problem.arrays import superresolution as superresolution
     from asyncred.files.problem.fan_geometry import FanGeometry as FanGeometry
-    from asyncred.runtime.api import Solution as Solution
     from asyncred.runtime.api import load_denoiser as load_denoiser
     from asyncred.runtime.api import read_result as read_result
     from asyncred.runtime.api import run as run
     from asyncred.runtime.api import solve as solve
+    from asyncred.runtime.solution import Solution as Solution
 
 __version__ = version("asyncred")
 
 _PUBLIC = {
     "asyncred.errors": ("InputError",),
-    "asyncred.runtime.api": ("Solution", "load_denoiser", "read_result", "run", "solve"),
+    "asyncred.runtime.api": ("load_denoiser", "read_result", "run", "solve"),
+    "asyncred.runtime.solution": ("Solution",),
     "asyncred.files.problem.arrays": (
         "cartesian_mri",
         "compressive_sensing",

@@ -29,19 +29,25 @@ class Reason(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Sample:
-    """The state of the run at one moment."""
+    """The state of a run at one moment. What is not known is NaN."""
 
     updates: int
+    """How many block updates all ranks have made."""
     seconds: float
+    """Time since the first update."""
     distance: float
+    """How far x is from solving the equation, ||G(x)||^2 over its value at the start."""
     step: float
+    """By how much the last epoch changed x, relatively."""
     snr: float
+    """Signal-to-noise ratio in dB, if the truth is known."""
     delay: float
+    """How many updates others made during one update, in the mean."""
     misfit: float = math.nan
-    """||A x - y|| / ||y||, NaN where the operator does not tell."""
+    """How badly x explains the measurements, ||A x - y|| / ||y||."""
     objective: float = math.nan
-    """F(x) = 1/2 ||A x - y||^2 + tau p(x), the first term with its weight; NaN where D has no
-    potential p."""
+    """F(x) = 1/2 ||A x - y||^2 + tau p(x), the first term with its weight, if D has a potential
+    p."""
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -125,8 +125,8 @@ def test_models(tmp_path, ok):
     out = ok("models", "fast-s5")
     assert "returns the image" in out and "halo 7 pixels" in out and ": exact" in out
     assert "0.00021 GFLOP per pixel" in out and "PSNR 34.17 dB, denoised 38.5" in out
-    assert "at 9 points, from below (derivative of the graph); expansive there" in out
-    assert "Lipschitz constant: at most" in out and ", by its layers" in out
+    assert "at 9 points, by derivative of the graph; expansive there" in out
+    assert "Lipschitz constant: at most" in out and ", the product of those of its layers" in out
     out = ok("models", smoothing(tmp_path / "own.onnx", noise=True))
     assert "returns the noise; range 0 to 1; sigma unknown" in out and ": exact" in out
     assert "expansive there" not in out
@@ -137,7 +137,8 @@ def test_models_with_a_potential(tmp_path, ok, refused):
     assert "potential: none in the file" in ok("models", network)
     out = ok("models", network, "--potential", D)
     assert out == (
-        f"wrote {D}: x - grad g(x), g(x) = |x - N(x)|^2 / 2, N in {network}, and g of each pixel\n"
+        f"wrote {D}: D(x) = x - grad g(x) with g(x) = |x - N(x)|^2 / 2, N from {network}; "
+        "the second output is g, pixel by pixel\n"
     )
     out = ok("models", D)
     assert "returns the image" in out and "halo 4 pixels" in out and ": exact" in out
@@ -164,9 +165,9 @@ def test_models_with_a_wrong_potential(tmp_path, ok):
 
 def test_models_with_a_stated_bound(tmp_path, ok):
     right = smoothing(tmp_path / "right.onnx", metadata={"asyncred.lipschitz": "1"})
-    assert ok("models", right).endswith("Lipschitz constant: at most 1, by its file\n")
+    assert ok("models", right).endswith("Lipschitz constant: at most 1, as its file states\n")
     wrong = smoothing(tmp_path / "wrong.onnx", metadata={"asyncred.lipschitz": "0.5"})
-    assert "at most 0.5, by its file, WRONGLY" in ok("models", wrong)
+    assert "at most 0.5, as its file states, WRONGLY" in ok("models", wrong)
 
 
 def test_version_and_help(ok):

@@ -58,9 +58,9 @@ def test_halos_are_the_pixels_of_other_ranks(ranks, halo, model, tmp_path):
 def test_time_is_that_of_all_updates_over_the_ranks(size, ranks, epoch, budget, model, tmp_path):
     problem = simulate(tmp_path / "p.h5", "cs", "--size", str(size), "--block", "16")
     lines = time_lines(job(problem, model, ranks), Cost(0.010, 0.005, 2, 0))
-    assert "30 ms an update (denoiser 10, data term 5, 4 of these an update" in lines[0]
+    assert "30 ms an update (denoiser 10 ms, 4 times data term 5 ms)" in lines[0]
     assert f", {epoch} an epoch on {ranks} rank(s)" in lines[0]
-    assert lines[1].startswith(f"  {budget} for the default of 400 epochs")
+    assert lines[1].startswith(f"  at most {budget} for 400 epochs")
 
 
 @pytest.mark.parametrize("kind", ["cs", "ct", "fan", "mri", "blur", "sr", "inpaint"])
@@ -100,7 +100,7 @@ def test_warnings(model, tmp_path, monkeypatch):
     problem = simulate(tmp_path / "p.h5")
     assert warnings(job(problem, model, 6, per_node=3), 2**20) == []
     (found,) = warnings(job(problem, model, 6, per_node=4), 2**20)
-    assert "4 ranks on a node" in found and "turns on 3 core(s)" in found
+    assert "4 ranks on a node" in found and "has 3 core(s)" in found
     (found,) = warnings(job(problem, model, 1), 2**60)
     assert "of memory" in found
     groups = problem.data.groups
@@ -123,9 +123,9 @@ def test_check_tells_all_of_it(tmp_path, capsys):
         "  rank 1: 4 block(s), 5 to 8; ",
         "KiB of halo from 1 rank(s)\n",
         "memory: at most ",
-        "on a node of 1 rank(s)\n",
-        "an epoch on 2 rank(s)\n",
-        "for the default of 400 epochs",
+        "on a node of 1 rank(s); ",
+        "an epoch on 2 rank(s); ",
+        "for 400 epochs",
         "warning: minibatches of 9 of ",
         "warning: uneven; 1, 3, 9 ranks",
     ):

@@ -379,7 +379,7 @@ def test_the_picture_of_several_axes(path, capsys):
     command = ["check", str(path), "--denoiser", "tv", "--sigma", "5", "--images", "1"]
     with pytest.raises(SystemExit, match="0"):
         main([*command, "--center-picture", str(picture)])
-    assert f"wrote {picture}: image 1 about bins 32." in capsys.readouterr().out
+    assert f"wrote {picture}: image 1 with the axis at bins 32." in capsys.readouterr().out
     with pillow.open(picture) as strip:
         assert strip.size == (9 * (SIDE + 2) - 2, SIDE + LABEL)
     with pytest.raises(SystemExit, match="2"):

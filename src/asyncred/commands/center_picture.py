@@ -45,7 +45,9 @@ def write_center_picture(problem: Problem, asked: Asked, path: Path) -> str:
     images = [about(data.of(index), center) for center in centers]
     with written_whole(path) as temporary:
         _strip(images, centers, data.center).save(temporary, format="png")
-    return f"wrote {path}: image {index} about bins {centers[0]:.2f} to {centers[-1]:.2f}"
+    return (
+        f"wrote {path}: image {index} with the axis at bins {centers[0]:.2f} to {centers[-1]:.2f}"
+    )
 
 
 def about(data: ParallelBeamData, center: float) -> Image:

@@ -62,15 +62,15 @@ def describe(
         *drawn,
         f"denoiser {model.path.stem}: {level(model)}, halo {model.field.halo}, windows up to "
         f"{window[0]}x{window[1]}; tau {tau:g}{by_noise(noise)}",
-        f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, "
-        f"{problem.data.bytes_of(max(own)) / 2**20:.3g} MiB of {problem.data.counted} at most",
+        f"{ranks} rank(s): {min(own)} to {max(own)} blocks each, with at most "
+        f"{problem.data.bytes_of(max(own)) / 2**20:.3g} MiB of {problem.data.counted}",
     ]
     if isinstance(problem.data, CoupledData):
         lines.append(_dot_test(problem, problem.data))
     job = Job(problem, model, owner, ranks, min(per_node or ranks, ranks), minibatch)
     lines += forecast(job)
     if min(own) != max(own):
-        lines.append(f"warning: uneven; {_even_counts(len(grid))} ranks would divide the blocks")
+        lines.append(f"warning: uneven; {_even_counts(len(grid))} ranks would get equal shares")
     return "\n".join(lines)
 
 
@@ -178,8 +178,8 @@ def _dot_test(problem: Problem, data: CoupledData) -> str:
         raise ValueError(f"{problem.path}: operator {problem.kind!r}: {error}") from None
     return (
         f"dot test of blocks {', '.join(map(str, blocks))}: <{name} x, z> and <x, {transpose} z> "
-        f"differ by {found.mismatch:.1e} of ||{name} x|| ||z||, some groups from that part of all "
-        f"by {found.subset:.1e}"
+        f"differ by {found.mismatch:.1e} of ||{name} x|| ||z||; {name} x of half of the groups and "
+        f"that half of {name} x by {found.subset:.1e}"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncred.commands.flags import DECLARED, OF_THE_DENOISER, Command, build_parser
-from asyncred.commands.parser import locally
+from asyncred.commands.parser import Parser, locally
 from asyncred.errors import InputError
 from asyncred.runtime.abort import abort
 from asyncred.runtime.comm import LAUNCHERS, Alone, Comm, started_ranks
@@ -49,8 +49,13 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+def parser() -> Parser:
+    """All commands, each with what it does."""
+    return build_parser(COMMANDS)
+
+
 def _dispatch(arguments: list[str], comm: Comm) -> int:
-    options = build_parser(COMMANDS).parse_args(arguments)
+    options = parser().parse_args(arguments)
     command: Command = options.command
     return command(options, comm)
 
@@ -208,7 +213,7 @@ def _models(options: argparse.Namespace, comm: Comm) -> int:
 def _completion(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.completion import complete
 
-    print(complete(build_parser(COMMANDS), options.shell))
+    print(complete(parser(), options.shell))
     return 0
 
 

@@ -49,7 +49,7 @@ def _add_run(commands: Commands) -> Parser:
     run: Parser = commands.add_parser(
         "run",
         usage="mpirun -n RANKS asyncred run PROBLEM.h5 -o RESULT.h5 [flags]",
-        help="the main job: recover the images of a problem (mpirun)",
+        help="recover the images of a problem: the main command (start with mpirun)",
         description="Recovers the images of a problem. Results appear whole or not at all.",
         examples=(
             "mpirun -n 4 asyncred run problem.h5 -o result.h5",
@@ -67,7 +67,7 @@ def _add_run(commands: Commands) -> Parser:
         metavar="RUN.toml",
         type=Path,
         default=None,
-        help="file of parameters, under the names of the flags; flags win",
+        help="file with parameters, under the names of the flags; a flag wins over the file",
     )
     add_sections(run, DECLARED, ("problem", "output"))
     return run
@@ -76,7 +76,7 @@ def _add_run(commands: Commands) -> Parser:
 def _add_demo(commands: Commands) -> Parser:
     demo: Parser = commands.add_parser(
         "demo",
-        help="the main job on data that asyncred ships (mpirun)",
+        help="try everything on a photograph that asyncred ships (start with mpirun)",
         description="Recovers a photograph from compressed measurements of it.",
         examples=("mpirun -n 2 asyncred demo", "mpirun -n 4 asyncred demo -o folder --overwrite"),
     )
@@ -98,9 +98,9 @@ def _add_demo(commands: Commands) -> Parser:
 def _add_doctor(commands: Commands) -> Parser:
     doctor: Parser = commands.add_parser(
         "doctor",
-        help="what works here, and how fast (mpirun)",
-        description="Says, a line a finding, whether this machine can run a job. !! marks what "
-        "to mend; the exit code is then 1.",
+        help="say what works on this machine, and how fast (start with mpirun)",
+        description="Tries whether this machine can run a job, and prints one finding a line. !! "
+        "marks what to mend; the exit code is then 1.",
         examples=("mpirun -n 4 asyncred doctor", "mpirun -n 4 asyncred doctor -o /scratch/me"),
     )
     doctor.add_argument(
@@ -114,8 +114,9 @@ def _add_doctor(commands: Commands) -> Parser:
 def _add_check(commands: Commands) -> Parser:
     check: Parser = commands.add_parser(
         "check",
-        help="validate a problem file; what a job will need",
-        description="Reads a problem as a run would, and says what a job with it will need.",
+        help="look at a problem file, and say what a job with it will need",
+        description="Reads a problem as a run would. Says what it found, what looks wrong, and "
+        "how much memory and time a job will need.",
         examples=(
             "asyncred check problem.h5 -n 4",
             "asyncred check problem.h5 -n 64 --ranks-per-node 16",
@@ -130,13 +131,13 @@ def _add_check(commands: Commands) -> Parser:
         "--ranks-per-node",
         type=_count,
         metavar="COUNT",
-        help="ranks of the job on one node [all of them]",
+        help="how many ranks of the job are on one node [all]",
     )
     check.add_argument(
         "--center-picture",
         metavar="OUT.png",
         type=Path,
-        help="draw a slice about several bins near the rotation axis, side by side",
+        help="draw one slice about several rotation axes, side by side",
     )
     check.add_argument("--overwrite", action="store_true", help="replace an earlier picture")
     for key in (
@@ -165,14 +166,18 @@ def _add_check(commands: Commands) -> Parser:
 def _add_show(commands: Commands) -> Parser:
     show: Parser = commands.add_parser(
         "show",
-        help="summary and picture of a result",
-        description="Says what a result holds, and draws it.",
+        help="summarise and draw a result",
+        description="Prints a summary of one image of a result, and draws it.",
         examples=("asyncred show result.h5", "asyncred show result.h5 --image 7 -o seven.png"),
     )
     show.add_argument("result", metavar="RESULT.h5", help="result file of a run")
     row = typed(integer("an integer >= 0"))
     show.add_argument(
-        "--image", type=row, default=0, metavar="ROW", help="which row of a stack, from 0 [0]"
+        "--image",
+        type=row,
+        default=0,
+        metavar="ROW",
+        help="which image of a stack, counted from 0 [0]",
     )
     show.add_argument("-o", "--output", metavar="FILE.png", help="the picture [RESULT.png]")
     show.add_argument("--overwrite", action="store_true", help="replace an earlier picture")
@@ -182,8 +187,9 @@ def _add_show(commands: Commands) -> Parser:
 def _add_export(commands: Commands) -> Parser:
     export: Parser = commands.add_parser(
         "export",
-        help="the images of a result for other programs: TIFF, PNG, NumPy, NIfTI",
-        description="Writes the images of a result into a folder. Values are kept, but for png.",
+        help="write the images of a result as TIFF, PNG, NumPy or NIfTI files",
+        description="Writes the images of a result into a folder. All formats but png keep "
+        "the values.",
         examples=(
             "asyncred export result.h5 slices/",
             "asyncred export result.h5 pictures/ --format png",
@@ -196,7 +202,7 @@ def _add_export(commands: Commands) -> Parser:
         type=typed(Choice(*FORMATS)),
         default=FORMATS[0],
         metavar="|".join(FORMATS),
-        help="tiff and png: a file an image; npy and nifti: one file [tiff]",
+        help="tiff and png write a file for each image, npy and nifti one file [tiff]",
     ).choices = FORMATS
     export.add_argument("--overwrite", action="store_true", help="replace earlier files")
     return export
@@ -205,11 +211,11 @@ def _add_export(commands: Commands) -> Parser:
 def _add_merge(commands: Commands) -> Parser:
     merge: Parser = commands.add_parser(
         "merge",
-        help="results of parts of a stack, made one",
+        help="make one result from results of parts of a stack",
         description="Makes one result of the parts that the jobs of an array wrote.",
         examples=(
             "asyncred merge whole.h5 part-0.h5 part-1.h5",
-            "asyncred merge whole.h5 parts/*.h5 --overwrite",
+            "asyncred merge whole.h5 parts/part-?.h5 --overwrite",
         ),
     )
     merge.add_argument("output", metavar="RESULT.h5", help="result file to write")
@@ -221,8 +227,9 @@ def _add_merge(commands: Commands) -> Parser:
 def _add_models(commands: Commands) -> Parser:
     models: Parser = commands.add_parser(
         "models",
-        help="the shipped denoisers; what an ONNX file is",
-        description="Lists the shipped denoisers; of one, its halo, cost, quality and norm.",
+        help="list the shipped denoisers, or examine one",
+        description="Lists the shipped denoisers. Of one, or of an ONNX file of yours, prints its "
+        "halo, cost, quality, and how far it is from nonexpansive.",
         examples=("asyncred models", "asyncred models mine.onnx --denoiser-range -1:1"),
     )
     models.add_argument(
@@ -234,7 +241,7 @@ def _add_models(commands: Commands) -> Parser:
         "--potential",
         metavar="D.onnx",
         type=Path,
-        help="write x - grad g(x), g(x) = |x - N(x)|^2 / 2, of this network N, with g beside it",
+        help="from this network N write the denoiser D.onnx that has a potential",
     )
     models.add_argument("--overwrite", action="store_true", help="replace an earlier D.onnx")
     return models
@@ -243,7 +250,7 @@ def _add_models(commands: Commands) -> Parser:
 def _add_completion(commands: Commands) -> Parser:
     completion: Parser = commands.add_parser(
         "completion",
-        help="tab completion for a shell",
+        help="print what makes a shell complete commands and flags",
         description="Prints what makes a shell complete the commands and flags of asyncred.",
         examples=(
             "asyncred completion bash > ~/.local/share/bash-completion/completions/asyncred",

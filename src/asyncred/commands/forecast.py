@@ -113,12 +113,12 @@ def exchange_lines(job: Job, cost: Cost) -> list[str]:
     pixel = np.dtype(job.problem.data.dtype).itemsize
     kib = [pixel * pixels / 1024 for pixels, _ in halos]
     lines = [
-        f"exchange: a rank's pass over its blocks reads {min(kib):.3g} to {max(kib):.3g} KiB of "
-        "halo from other ranks"
+        f"exchange: to update all of its blocks a rank reads {min(kib):.3g} to {max(kib):.3g} KiB "
+        "of halo from other ranks"
     ]
     if cost.residual:
         lines[0] += (
-            f"; an update reads and adds to {cost.residual / 1024:.3g} KiB of the common residual"
+            f"; each update reads and changes {cost.residual / 1024:.3g} KiB of the shared residual"
         )
     if 1 < job.ranks <= LISTED:
         for rank, (_, others) in enumerate(halos):
@@ -150,9 +150,9 @@ def memory_lines(job: Job) -> tuple[str, int]:
     process = process_bytes(job.model, largest_window(job.grid, job.model))
     node = job.per_node * (data + process)
     return (
-        f"memory: at most {_size(data + process)} a rank ({_size(process)} of it the process with "
-        f"its denoiser, tried here without MPI's buffers), {_size(node)} on a node of "
-        f"{job.per_node} rank(s)"
+        f"memory: at most {_size(data + process)} a rank, {_size(node)} on a node of "
+        f"{job.per_node} rank(s); {_size(process)} of a rank are the process with its denoiser, as "
+        "measured here, without what MPI takes"
     ), node
 
 
@@ -168,15 +168,14 @@ def time_lines(job: Job, cost: Cost) -> list[str]:
     D = cost.denoiser * sum(map(math.prod, windows)) / largest
     A = cost.gradient * sum(map(math.prod, blocks)) / math.prod(grid.block_shape)
     terms = terms_of_data(job.problem.data) if job.minibatch is None else 1
-    words = f", {terms} of these an update, which is the proximal one" if terms > 1 else ""
+    times = f"{terms} times " if terms > 1 else ""
     epoch, images = (D + terms * A) / job.ranks, len(job.problem.images)
     lines = [
-        f"time, the quickest of {TRIES} tries here, 1 thread a rank: "
-        f"{1e3 * (cost.denoiser + terms * cost.gradient):.3g} ms an update (denoiser "
-        f"{1e3 * cost.denoiser:.3g}, data term {1e3 * cost.gradient:.3g}{words}), "
-        f"{_duration(epoch)} an epoch on {job.ranks} rank(s)",
-        f"  {_duration(EPOCHS * epoch)} for the default of {EPOCHS} epochs, without start-up and "
-        "exchange; --tol ends earlier, as the proximal update does by itself",
+        f"time: {1e3 * (cost.denoiser + terms * cost.gradient):.3g} ms an update (denoiser "
+        f"{1e3 * cost.denoiser:.3g} ms, {times}data term {1e3 * cost.gradient:.3g} ms), "
+        f"{_duration(epoch)} an epoch on {job.ranks} rank(s); measured here with 1 thread a rank",
+        f"  at most {_duration(EPOCHS * epoch)} for {EPOCHS} epochs, without start and exchange; "
+        "most runs end earlier, by --tol",
     ]
     if images > 1:
         lines[1] += f"; {_duration(images * EPOCHS * epoch)} for {images} images"
@@ -189,8 +188,8 @@ def warnings(job: Job, node_bytes: int) -> list[str]:
     cores = len(os.sched_getaffinity(0))
     if job.per_node > cores:
         found.append(
-            f"{job.per_node} ranks on a node: on one like this they would take turns on {cores} "
-            "core(s); --ranks-per-node says how many there are"
+            f"{job.per_node} ranks on a node: a node like this has {cores} core(s), on which they "
+            "would take turns; --ranks-per-node tells how many ranks a node gets"
         )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if node_bytes > memory:
@@ -201,12 +200,12 @@ def warnings(job: Job, node_bytes: int) -> list[str]:
     if window > 2 * block:
         found.append(
             f"the halo is larger than the block ({window - block} and {block} pixels): the "
-            "denoiser spends more on it than on the block; larger blocks do not"
+            "denoiser spends more time on the halo than on the block; take larger blocks"
         )
     if job.minibatch is not None and job.minibatch < job.problem.data.groups:
         found.append(
-            f"minibatches of {job.minibatch} of {job.problem.data.groups} measurements end in a "
-            "neighbourhood of the solution; --decay EPOCHS shrinks it"
+            f"minibatches of {job.minibatch} of {job.problem.data.groups} measurements keep the "
+            "image jittering about the solution; --decay EPOCHS calms it"
         )
     return found
 

@@ -47,8 +47,9 @@ def describe_model(model: DenoiserModel) -> str:
             + ("exact" if error <= EXACT else "NOT exact"),
             f"photograph with noise of {255 * quality.sigma:.4g}/255: PSNR "
             f"{quality.before:.2f} dB, denoised {quality.after:.2f} dB",
-            f"norm of the Jacobian: up to {norm.value:.4g} at {norm.points} points, from below "
-            f"({norm.method})" + ("; expansive there" if norm.value > 1 + ROUNDING else ""),
+            f"stretches small differences up to {norm.value:.4g} times: norm of its Jacobian at "
+            f"{norm.points} points, by {norm.method}"
+            + ("; expansive there" if norm.value > 1 + ROUNDING else ""),
             *_potential(model),
             _bound(model, norm.value),
         ]
@@ -68,7 +69,8 @@ def derive_potential(N: DenoiserModel, path: Path, *, overwrite: bool) -> str:
         except ValueError as error:
             raise ValueError(str(error).replace(str(temporary), str(path))) from None
     return (
-        f"wrote {path}: x - grad g(x), g(x) = |x - N(x)|^2 / 2, N in {N.path}, and g of each pixel"
+        f"wrote {path}: D(x) = x - grad g(x) with g(x) = |x - N(x)|^2 / 2, N from {N.path}; "
+        "the second output is g, pixel by pixel"
     )
 
 
@@ -109,9 +111,9 @@ def _bound(model: DenoiserModel, norm: float) -> str:
         return (
             "Lipschitz constant: no bound known"
             if found is None
-            else (f"Lipschitz constant: at most {found:.4g}, by its layers")
+            else (f"Lipschitz constant: at most {found:.4g}, the product of those of its layers")
         )
     wrong = norm > stated * (1 + ROUNDING)
-    return f"Lipschitz constant: at most {stated:.4g}, by its file" + (
-        ", WRONGLY: see the norm" if wrong else ""
+    return f"Lipschitz constant: at most {stated:.4g}, as its file states" + (
+        ", WRONGLY: it stretches more" if wrong else ""
     )

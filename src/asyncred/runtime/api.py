@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from asyncred.denoisers.onnx import Denoiser, OnnxDenoiser
 from asyncred.denoisers.shipped import find_model
-from asyncred.files.problem.arrays import NAME, ArrayProblem
+from asyncred.files.problem.array_problem import NAME, ArrayProblem
 from asyncred.files.problem.plausible import marked
 from asyncred.files.result import Record, Result
 from asyncred.files.result import read_result as read_row
 from asyncred.history import Sample
-from asyncred.operators import Image
 from asyncred.runtime.app import carry_out
 from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.comm import Comm, world
@@ -35,43 +33,10 @@ from asyncred.runtime.job import Setup
 from asyncred.runtime.output import FileResults, MemoryResults, Recovered, parameters_used
 from asyncred.runtime.plan import make_plan
 from asyncred.runtime.report import Show
+from asyncred.runtime.solution import Solution
 
 Callback = Callable[[Sample], object]
 """Told of every sample of the history on rank 0; the run stops where it returns something true."""
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What a run found; of a stack of T images, axes of images come first."""
-
-    image: Image
-    """float32 or complex64 [H, W] or [T, H, W]."""
-    start: Image
-    """Where it began, like ``image``."""
-    records: list[Record]
-    """What is said of each image: history, updates of each block, delays, times."""
-    parameters: dict[str, Any]
-    """All parameters by key, those that were left open as they were chosen."""
-    notes: list[str]
-    """What was found or taken for granted; what looks wrong begins with !!."""
-
-    @property
-    def history(self) -> list[Sample]:
-        """Samples of the first image: updates, seconds, distance, step, SNR, delay."""
-        return self.records[0].history
-
-    @property
-    def stopped(self) -> str:
-        """Why the run of the first image ended: tolerance, budget, time, signal or diverged."""
-        return self.records[0].stopped
-
-    @property
-    def verdict(self) -> str:
-        """``diverged`` if any image did, ``converged`` if all have, else ``not converged``."""
-        found = {record.verdict for record in self.records}
-        if "diverged" in found:
-            return "diverged"
-        return "converged" if found == {"converged"} else "not converged"
 
 
 class Quiet:
@@ -127,34 +92,52 @@ def solve(
     callback: Callback | None = None,
     **parameters: Any,
 ) -> Solution:
-    """Recover an image, or a stack of them, from measurements in an array.
+    """Recover an image, or a stack of images, from measurements in an array.
 
-    Finds x with G(x) = grad 1/2 ||A x - y||^2 + tau (x - D(x)) = 0 by Async-RED (Sun, Liu, Sun,
-    Wohlberg, Kamilov, ICLR 2021); converges where D is nonexpansive and the data term convex.
+    Finds the x with G(x) = A^T (A x - y) + tau (x - D(x)) = 0, where D is a denoiser. If D has a
+    potential g, D(x) = x - grad g(x), then 1/2 ||A x - y||^2 + tau g(x) is stationary there.
+    Converges if D is nonexpansive, or has a potential; with others mostly, and ``verdict`` tells.
 
-        A = asyncred.convolution(kernel, shape=y.shape)
-        x = asyncred.solve(y, A, tau=0.1).image
+    >>> import asyncred, numpy as np
+    >>> truth = np.zeros((32, 32)); truth[8:24, 12:20] = 1
+    >>> A = asyncred.convolution(np.full((3, 3), 1 / 9), shape=truth.shape)
+    >>> y = truth + 0.02 * np.random.default_rng(0).standard_normal(truth.shape)
+    >>> asyncred.solve(y, A, "tv", sigma=10, tau=0.05, epochs=20).image.shape
+    (32, 32)
 
     Args:
-        y: what was measured, as ``operator`` says, or with a leading axis of images.
-        operator: the forward model A: ``asyncred.parallel_beam`` and the like, or one of your own
-            by ``asyncred.forward_model``.
-        denoiser: D, a shipped one or an ONNX file; by default what suits the kind.
-        tau: the weight of D against the data; by default what suits the kind.
-        truth: the true image, where it is known: the history then has its SNR.
-        weights: of y in the data term 1/2 ||A x - y||_W^2, numbers >= 0 of the shape of y or one
-            that broadcasts to it, 0 for what was not measured; or ``counts``, of tomography.
-        comm: the ranks that share the work, MPI's COMM_WORLD under mpirun by default.
-        callback: called with samples of the history, on rank 0; stops the run by a true answer.
-        parameters: any other parameter of ``asyncred run``, by the name of its flag with ``_`` for
-            ``-``; ``asyncred run --help`` lists them.
+        y: What was measured, as ``operator`` asks for it; a leading axis makes a stack of images.
+        operator: A, made by :func:`asyncred.parallel_beam` or one of the other functions.
+        denoiser: A shipped denoiser or an ONNX file. Default: what suits the kind of problem.
+        tau: Weight of the denoiser; larger is smoother. Default: by the noise in y, or the kind.
+        truth: The true image, where it is known: the history then has its SNR.
+        weights: What each measurement counts in 1/2 ||A x - y||_W^2, >= 0, of the shape of y or
+            one that broadcasts to it, 0 for what was not measured; ``"counts"`` in tomography.
+        comm: The ranks that share the work. Default: all ranks of the job.
+        callback: Called on rank 0 with each new sample; the run stops if it returns a true value.
+        parameters: Any other parameter of ``asyncred run``, with ``_`` for ``-`` in its name.
 
-    Raises InputError, the same on every rank, where the input is at fault.
+    Raises InputError, the same on every rank, if the input is wrong. Every rank returns the same.
+    The method is that of Sun, Liu, Sun, Wohlberg, Kamilov, Async-RED, ICLR 2021.
     """
-    ranks, watch, results = world() if comm is None else comm, Quiet(callback), MemoryResults()
+    told = {**parameters, "denoiser": denoiser, "tau": tau}
+    return _solve(y, operator, told, truth, weights, world() if comm is None else comm, callback)
+
+
+def _solve(
+    y: ArrayLike,
+    operator: ArrayProblem,
+    told: dict[str, Any],
+    truth: ArrayLike | None,
+    weights: ArrayLike | str | None,
+    ranks: Comm,
+    callback: Callback | None,
+) -> Solution:
+    """The same, with the parameters of the command that were ``told``. Collective over ranks."""
+    watch, results = Quiet(callback), MemoryResults()
     source, w = (weights, None) if isinstance(weights, str) else (None, weights)
-    values = {**parameters, "denoiser": denoiser, "tau": tau, "weights": source, "output": NAME}
-    shades = parameters.get("range")
+    values = {**told, "weights": source, "output": NAME}
+    shades = told.get("range")
     with _one_thread():
         file = on_all(ranks, lambda: operator.file(y, truth=truth, range=shades, weights=w))
         given = {key: value for key, value in values.items() if value is not None}
@@ -194,12 +177,29 @@ def run(
     callback: Callback | None = None,
     **parameters: Any,
 ) -> Result | None:
-    """Recover the images of a problem file into a result file, as ``asyncred run`` does.
+    """Recover the images of a problem file, and write them into a result file.
 
-    ``parameters`` are those of the command, by the names of its flags with ``_`` for ``-``;
-    ``comm`` and ``callback`` as of ``solve``. Returns the first image of the result, on every
-    rank; None where the run was put down in a checkpoint before its end. Collective. Raises
-    InputError where the input is at fault.
+    Does what the command ``asyncred run`` does, and solves the same equation as
+    :func:`asyncred.solve`. Under ``mpirun`` every rank has to make the same call.
+
+    >>> import asyncred
+    >>> result = asyncred.run("problem.h5", "new.h5", epochs=4)
+    >>> result.image.shape, result.provenance["verdict"]
+    ((64, 64), 'not converged')
+
+    Args:
+        problem: The problem file, or a scan as beamlines and scanners write it.
+        output: The result file to write.
+        comm: The ranks that share the work. Default: all ranks of the job.
+        callback: As in :func:`asyncred.solve`.
+        parameters: Any other parameter of the command, with ``_`` for ``-`` in its name.
+
+    Returns:
+        The first image of the result, on every rank; None if the run was put down in a checkpoint
+        before its end.
+
+    Raises:
+        InputError: The input is wrong; the same on every rank.
     """
     ranks, watch = world() if comm is None else comm, Quiet(callback)
     values = {"problem": problem, "output": output, **parameters}
@@ -212,16 +212,44 @@ def run(
 
 
 def read_result(path: str | Path, row: int = 0) -> Result:
-    """Read an image of a result file, the first by default. Raises ValueError where it is none."""
+    """Read one image of a result file, with its history and all parameters of its run.
+
+    >>> import asyncred
+    >>> asyncred.read_result("result.h5").image.shape
+    (64, 64)
+
+    Args:
+        path: The result file.
+        row: Which image of a stack, counted from 0.
+
+    Raises:
+        ValueError: The file is no result, or has no such image.
+    """
     return read_row(Path(path), row)
 
 
 def load_denoiser(
     name_or_file: str | Path, *, sigma: float | None = None, threads: int = 1
 ) -> Denoiser:
-    """D, a shipped denoiser or an ONNX file: a function of float32 [h, w] in [0, 1] to the same.
+    """Load a denoiser D: a function from a noisy image to a clean one.
 
-    ``sigma`` is the noise level, in units of 1/255, of one that takes it. Raises InputError.
+    >>> import asyncred, numpy as np
+    >>> D = asyncred.load_denoiser("tv", sigma=25)
+    >>> noisy = 0.5 + 0.1 * np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    >>> bool(np.std(D(noisy)) < 0.3 * np.std(noisy))
+    True
+
+    Args:
+        name_or_file: The name of a shipped denoiser (``asyncred models`` lists them), or an ONNX
+            file.
+        sigma: The noise level to remove, in units of 1/255, of a denoiser that takes one.
+        threads: How many threads it uses.
+
+    Returns:
+        D, which takes float32 [h, w] with values in [0, 1] and returns the same.
+
+    Raises:
+        InputError: There is no such denoiser, or it is none.
     """
     return OnnxDenoiser(find_model(str(name_or_file), sigma=sigma), threads=threads)
 

@@ -23,8 +23,8 @@ def add_simulate(commands: Kinds) -> None:
     """The command and its kinds."""
     simulate = commands.add_parser(
         "simulate",
-        help="write a problem file with known truth",
-        description="Writes a problem whose truth is known, to try things out and to measure.",
+        help="write a problem file whose true image is known",
+        description="Writes a problem whose true image is known, to try things out and to measure.",
         examples=(
             "asyncred simulate ct problem.h5 --views 180 --block 128",
             "asyncred simulate blur problem.h5 --image photo.png --size 512",
@@ -40,8 +40,14 @@ def _add_cs(kinds: Kinds) -> None:
     cs.add_argument(
         "--ratio", type=_positive, default=0.680625, help="measurements per pixel [0.680625]"
     )
-    cs.add_argument("--noise-snr", type=_decibel, default=30.0, help="of y, in dB [30]")
-    cs.add_argument("--store-matrix", action="store_true", help="put A itself into the file")
+    cs.add_argument(
+        "--noise-snr", type=_decibel, default=30.0, help="signal-to-noise ratio of y, in dB [30]"
+    )
+    cs.add_argument(
+        "--store-matrix",
+        action="store_true",
+        help="put the matrices themselves into the file, not their seed",
+    )
 
 
 def _cs(scene: Scene, **values: Any) -> str:
@@ -52,17 +58,24 @@ def _cs(scene: Scene, **values: Any) -> str:
 
 def _add_ct(kinds: Kinds) -> None:
     ct = _add_kind(kinds, "ct", "tomography in parallel beams, with Poisson noise", _ct)
-    ct.add_argument("--views", type=_count, default=90, help="over 180 degrees [90]")
+    ct.add_argument(
+        "--views", type=_count, default=90, help="number of views over 180 degrees [90]"
+    )
     _add_photons(ct)
 
 
 def _add_photons(kind: argparse.ArgumentParser) -> None:
-    kind.add_argument("--photons", type=_positive, default=1e5, help="of an unweakened ray [1e5]")
+    kind.add_argument(
+        "--photons",
+        type=_positive,
+        default=1e5,
+        help="photons of a ray that misses the object [1e5]",
+    )
     kind.add_argument(
         "--attenuation",
         type=_positive,
         default=3.0,
-        help="of the strongest ray, as a logarithm [3]",
+        help="how much the object weakens the densest ray, as a logarithm [3]",
     )
 
 
@@ -75,9 +88,13 @@ def _ct(scene: Scene, **values: Any) -> str:
 def _add_fan(kinds: Kinds) -> None:
     text = "tomography in fan beams, as in a laboratory, with Poisson noise"
     fan = _add_kind(kinds, "fan", text, _fan)
-    fan.add_argument("--views", type=_count, default=180, help="over 360 degrees [180]")
     fan.add_argument(
-        "--short", action="store_true", help="views over 180 degrees and the fan angle instead"
+        "--views", type=_count, default=180, help="number of views over 360 degrees [180]"
+    )
+    fan.add_argument(
+        "--short",
+        action="store_true",
+        help="views over 180 degrees and the fan angle instead of 360",
     )
     fan.add_argument(
         "--source",
@@ -87,7 +104,10 @@ def _add_fan(kinds: Kinds) -> None:
         help="distance of the source from the axis, in diagonals of the image [2]",
     )
     fan.add_argument(
-        "--detector", choices=("flat", "curved"), default="flat", help="flat or curved [flat]"
+        "--detector",
+        choices=("flat", "curved"),
+        default="flat",
+        help="shape of the detector [flat]",
     )
     _add_photons(fan)
 
@@ -100,20 +120,22 @@ def _fan(scene: Scene, **values: Any) -> str:
 
 def _add_mri(kinds: Kinds) -> None:
     mri = _add_kind(kinds, "mri", "magnetic resonance, columns of k-space, several coils", _mri)
-    mri.add_argument("--coils", type=_count, default=8, help="around the image [8]")
+    mri.add_argument("--coils", type=_count, default=8, help="number of coils around the image [8]")
     mri.add_argument(
         "--acceleration",
         type=typed(number("a number >= 1", low=1.0)),
         default=4.0,
-        help="one in so many columns of k-space is sampled [4]",
+        help="sample one in this many columns of k-space [4]",
     )
     mri.add_argument(
         "--center-fraction",
         type=typed(number("a number >= 0")),
         default=0.08,
-        help="share of the columns that are the central ones, all sampled [0.08]",
+        help="share of the columns, around the centre, that are all sampled [0.08]",
     )
-    mri.add_argument("--noise-snr", type=_decibel, default=30.0, help="of y, in dB [30]")
+    mri.add_argument(
+        "--noise-snr", type=_decibel, default=30.0, help="signal-to-noise ratio of y, in dB [30]"
+    )
 
 
 def _mri(scene: Scene, **values: Any) -> str:
@@ -124,8 +146,15 @@ def _mri(scene: Scene, **values: Any) -> str:
 
 def _add_blur(kinds: Kinds) -> None:
     blur = _add_kind(kinds, "blur", "deblurring with a known kernel", _blur)
-    blur.add_argument("--sigma", type=_positive, default=1.6, help="of a Gaussian, pixels [1.6]")
-    blur.add_argument("--kernel", metavar="FILE.npy", type=Path, help="instead of a Gaussian")
+    blur.add_argument(
+        "--sigma",
+        type=_positive,
+        default=1.6,
+        help="width (standard deviation) of a Gaussian blur, in pixels [1.6]",
+    )
+    blur.add_argument(
+        "--kernel", metavar="FILE.npy", type=Path, help="kernel of the blur, instead of a Gaussian"
+    )
     _add_noise(blur, 2)
 
 
@@ -137,7 +166,9 @@ def _blur(scene: Scene, **values: Any) -> str:
 
 def _add_inpaint(kinds: Kinds) -> None:
     inpaint = _add_kind(kinds, "inpaint", "inpainting: pixels drawn at random", _inpaint)
-    inpaint.add_argument("--share", type=_share, default=0.3, help="of pixels measured [0.3]")
+    inpaint.add_argument(
+        "--share", type=_share, default=0.3, help="share of the pixels that are measured [0.3]"
+    )
     _add_noise(inpaint, 5)
 
 
@@ -149,8 +180,18 @@ def _inpaint(scene: Scene, **values: Any) -> str:
 
 def _add_sr(kinds: Kinds) -> None:
     sr = _add_kind(kinds, "sr", "superresolution: blurred, then every so many pixels", _sr)
-    sr.add_argument("--factor", type=_count, default=2, help="pixels a measurement, each way [2]")
-    sr.add_argument("--sigma", type=_positive, default=1.0, help="of the blur, in pixels [1]")
+    sr.add_argument(
+        "--factor",
+        type=_count,
+        default=2,
+        help="measure every second (2), third (3) ... pixel, both ways [2]",
+    )
+    sr.add_argument(
+        "--sigma",
+        type=_positive,
+        default=1.0,
+        help="width (standard deviation) of the blur, in pixels [1]",
+    )
     _add_noise(sr, 2)
 
 
@@ -161,7 +202,7 @@ def _sr(scene: Scene, **values: Any) -> str:
 
 
 def _add_noise(kind: argparse.ArgumentParser, default: float) -> None:
-    help = f"standard deviation of y's noise, in units of 1/255 [{default:g}]"
+    help = f"standard deviation of the noise, in units of 1/255 [{default:g}]"
     kind.add_argument("--noise", type=_level, default=float(default), help=help)
 
 
@@ -181,20 +222,24 @@ def _add_kind(kinds: Kinds, name: str, text: str, simulate: Callable[..., str]) 
         "--image",
         default="camera",
         metavar="FILE",
-        help="picture, .npy file, or camera, the shipped photograph [camera]",
+        help="true image: a picture, a .npy file, or camera, the shipped photograph [camera]",
     )
     kind.add_argument(
         "--size",
         type=_count,
         metavar="PIXELS",
-        help="scale the longer side down to this [as it is]",
+        help="scale the longer side of the image down to this [as it is]",
     )
     kind.add_argument(
         "--block", type=_count, default=80, metavar="PIXELS", help="side of a block [80]"
     )
     seed = typed(integer("an integer >= 0"))
     kind.add_argument(
-        "--seed", type=seed, default=0, metavar="NUMBER", help="of what is drawn at random [0]"
+        "--seed",
+        type=seed,
+        default=0,
+        metavar="NUMBER",
+        help="seed of everything that is drawn at random [0]",
     )
     kind.add_argument("--overwrite", action="store_true", help="replace an earlier file")
 

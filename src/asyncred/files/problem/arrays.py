@@ -1,104 +1,14 @@
-"""Problems given as arrays: a constructor for each kind, and for a forward model of one's own.
-
-    problem = asyncred.parallel_beam(angles, shape=(256, 256), center=127.5)
-    problem.file(y)     # what a problem file of this kind would hold, in memory
-
-The arrays are checked, and read, by the code that reads problem files.
-"""
+"""Forward models from arrays: a function for each kind, and one for a model of your own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-import h5py
-
-from asyncred.files.memory import MemoryFile
+from asyncred.files.problem.array_problem import ArrayProblem, Make
 from asyncred.files.problem.fan_geometry import FanGeometry
-from asyncred.files.problem.head import FORMAT, VERSION, Asked, has_truth, read_grid, read_range
-from asyncred.files.problem.own import own_data
-from asyncred.files.problem.reader import Problem, read_problem, weighed
-from asyncred.files.whole import open_hdf5
-from asyncred.grid import BlockGrid
-from asyncred.operators import ForwardModel
-
-Make = Callable[[BlockGrid, list[int]], ForwardModel]
-"""Of a forward model: A for some blocks of a grid."""
-
-NAME = "arrays"
-"""What messages call a problem that is no file."""
-
-
-@dataclass(frozen=True)
-class ArrayProblem:
-    """The forward model of a problem, with what a problem file says of it; y comes later."""
-
-    kind: str
-    shape: tuple[int, int]
-    """Of the image, in pixels."""
-    datasets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Below /operator."""
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    """Of /operator."""
-    units: Mapping[str, str] = field(default_factory=dict)
-    """Of datasets."""
-    block: tuple[int, int] | None = None
-    """Height and width of a block, where A dictates it."""
-    make: Make | None = None
-    """Makes A, where it is no built-in kind."""
-
-    def file(
-        self,
-        y: ArrayLike,
-        *,
-        truth: ArrayLike | None = None,
-        range: tuple[float, float] | None = None,
-        weights: ArrayLike | None = None,
-    ) -> MemoryFile:
-        """A problem file in memory.
-
-        ``y`` is what was measured, of the shape that the kind says, or with a leading axis of
-        images; ``truth`` [H, W] or [T, H, W]; ``range`` the image's values for black and white;
-        ``weights`` of y, of its shape or one that broadcasts to it, 0 for what was not measured.
-        """
-
-        def write(file: h5py.File) -> None:
-            file.attrs.update({"format": FORMAT, "version": VERSION})
-            image = file.create_group("image")
-            image.attrs["shape"] = self.shape
-            if self.block is not None:
-                image.attrs["block"] = self.block
-            if range is not None:
-                image.attrs["range"] = range
-            operator = file.create_group("operator")
-            operator.attrs.update({"kind": self.kind, **self.attributes})
-            for name, values in self.datasets.items():
-                operator[name] = values
-            for name, unit in self.units.items():
-                operator[name].attrs["units"] = unit
-            file["measurements/y"] = _single(y)
-            if weights is not None:
-                file["measurements/weights"] = np.asarray(weights)
-            if truth is not None:
-                file["truth"] = _single(truth)
-
-        return MemoryFile.written(NAME, write)
-
-    def read(self, path: Path, asked: Asked) -> Problem:
-        """The problem of a file that ``file`` made. Raises ValueError where something is wrong."""
-        if self.make is None:
-            return read_problem(path, asked)
-        with open_hdf5(path) as file:
-            data = own_data(path, file, read_grid(path, file, asked), asked, self.make)
-            data = weighed(path, file, self.kind, data, asked)
-            known = has_truth(path, file, data.grid.shape, data.stack.images, data.dtype)
-            shades, stated = read_range(path, file), "range" in file["image"].attrs
-            return Problem(path, self.kind, data, shades, known, stated)
 
 
 def parallel_beam(
@@ -110,11 +20,26 @@ def parallel_beam(
     spacing: float = 1.0,
     pixel: float = 1.0,
 ) -> ArrayProblem:
-    """Tomography in parallel beams; y float32 [views, bins], line integrals.
+    """Tomography in parallel beams: y = sums of the image along parallel rays.
 
-    ``angles`` [views] in ``units``, deg or rad; ``shape`` of the image, in pixels; ``center`` the
-    bin, from 0, that sees the rotation axis (the middle); ``spacing`` of the bins in pixels;
-    ``pixel`` the side of a pixel in the unit of length of the attenuation.
+    y is float32 [views, bins], line integrals of the attenuation, -log(counts / beam).
+
+    >>> import asyncred, numpy as np
+    >>> A = asyncred.parallel_beam(np.arange(0, 180, 6), shape=(32, 32), center=15.5)
+    >>> y = np.ones((30, 32))
+    >>> asyncred.solve(y, A, "tv", sigma=5, epochs=2).image.shape
+    (32, 32)
+
+    Args:
+        angles: Angle of each view, [views].
+        shape: Height and width of the image, in pixels.
+        center: The bin, counted from 0, that sees the rotation axis. Default: the middle.
+        units: Unit of the angles, ``"deg"`` or ``"rad"``.
+        spacing: Distance of two bins, in pixels.
+        pixel: Side of a pixel, in the unit of length of the attenuation.
+
+    References:
+        The projector follows P. Joseph, IEEE Trans. Med. Imaging 1(3), 1982.
     """
     attributes = {"spacing": spacing, "pixel": pixel}
     if center is not None:
@@ -126,20 +51,46 @@ def parallel_beam(
 def fan_beam(
     angles: ArrayLike, geometry: FanGeometry, *, shape: tuple[int, int], units: str = "deg"
 ) -> ArrayProblem:
-    """Tomography with a point source; y float32 [views, bins], line integrals.
+    """Tomography with a point source, as in a laboratory: y = sums along diverging rays.
 
-    ``angles`` [views] in ``units``, deg or rad, of any part of a turn; ``shape`` of the image, in
-    pixels; ``geometry`` says where source, rotation axis and detector are.
+    y is float32 [views, bins], line integrals of the attenuation, -log(counts / beam).
+
+    >>> import asyncred, numpy as np
+    >>> geometry = asyncred.FanGeometry(source_axis=100, axis_detector=50, spacing=1.5)
+    >>> A = asyncred.fan_beam(np.arange(0, 360, 6), geometry, shape=(32, 32))
+    >>> y = np.ones((60, 48))
+    >>> asyncred.solve(y, A, "tv", sigma=5, epochs=2).image.shape
+    (32, 32)
+
+    Args:
+        angles: Angle of each view, [views], over a whole turn or any part of it.
+        geometry: Where source, rotation axis and detector are.
+        shape: Height and width of the image, in pixels.
+        units: Unit of the angles, ``"deg"`` or ``"rad"``.
     """
     datasets = {"angles": np.asarray(angles, np.float64)}
     return ArrayProblem("fan_beam", shape, datasets, geometry.attributes, {"angles": units})
 
 
 def cartesian_mri(mask: ArrayLike, *, coils: ArrayLike | None = None) -> ArrayProblem:
-    """Multi-coil Cartesian MRI; y complex64 [C, ky, kx], zero frequency at [ky // 2, kx // 2].
+    """Multi-coil Cartesian MRI: y = samples of the Fourier transforms of what each coil sees.
 
-    ``mask`` [ky, kx]: the sampled points; ``coils`` complex64 [C, H, W]: the sensitivities (one
-    coil of ones). The image is complex.
+    y is complex64 [coils, ky, kx], with the zero frequency at [ky // 2, kx // 2]; what is outside
+    of the mask is ignored. The image is complex.
+
+    >>> import asyncred, numpy as np
+    >>> mask = np.ones((32, 32), bool)
+    >>> mask[:, 1:12:2] = False
+    >>> A = asyncred.cartesian_mri(mask)
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.standard_normal((1, 32, 32)) + 1j * rng.standard_normal((1, 32, 32))
+    >>> asyncred.solve(y, A, "tv", sigma=5, epochs=2).image.dtype
+    dtype('complex64')
+
+    Args:
+        mask: Which points of k-space were sampled, [ky, kx].
+        coils: The sensitivities of the coils, complex64 [coils, H, W]. Default: one coil that sees
+            everything alike.
     """
     sampled = np.asarray(mask) != 0
     datasets: dict[str, NDArray[Any]] = {"mask": sampled}
@@ -149,33 +100,74 @@ def cartesian_mri(mask: ArrayLike, *, coils: ArrayLike | None = None) -> ArrayPr
 
 
 def convolution(kernel: ArrayLike, *, shape: tuple[int, int]) -> ArrayProblem:
-    """Deblurring; y float32 [H, W] is the image of this shape convolved with ``kernel`` [kh, kw].
+    """Deblurring: y = the image convolved with a known kernel.
 
-    The sides of the kernel are odd; outside of the image is 0.
+    y is float32 [H, W]. The image is taken to be 0 beyond its border.
+
+    >>> import asyncred, numpy as np
+    >>> A = asyncred.convolution(np.full((3, 3), 1 / 9), shape=(32, 32))
+    >>> asyncred.solve(np.eye(32), A, "tv", sigma=5, epochs=2).image.shape
+    (32, 32)
+
+    Args:
+        kernel: The kernel [kh, kw], whose sides are odd; its sum should be 1.
+        shape: Height and width of the image, in pixels.
     """
     return ArrayProblem("convolution", shape, {"kernel": np.asarray(kernel, np.float32)})
 
 
 def superresolution(kernel: ArrayLike, factor: int, *, shape: tuple[int, int]) -> ArrayProblem:
-    """Superresolution; y float32 [ceil(H / factor), ceil(W / factor)]: blurred, then subsampled.
+    """Superresolution: y = every so many pixels of a blurred image.
 
-    ``kernel`` [kh, kw] of odd sides blurs the image of ``shape``; every ``factor``-th pixel is
-    measured.
+    y is float32 [ceil(H / factor), ceil(W / factor)], from pixel 0 on.
+
+    >>> import asyncred, numpy as np
+    >>> A = asyncred.superresolution(np.full((3, 3), 1 / 9), 2, shape=(32, 32))
+    >>> asyncred.solve(np.eye(16), A, "tv", sigma=5, epochs=2).image.shape
+    (32, 32)
+
+    Args:
+        kernel: The blur, as of :func:`asyncred.convolution`.
+        factor: Pixels a measurement, in both directions.
+        shape: Height and width of the image, in pixels.
     """
     datasets = {"kernel": np.asarray(kernel, np.float32)}
     return ArrayProblem("superresolution", shape, datasets, {"factor": factor})
 
 
 def inpainting(mask: ArrayLike) -> ArrayProblem:
-    """Inpainting; y float32 [H, W] holds the image where ``mask`` [H, W] is true."""
+    """Inpainting: y = some pixels of the image.
+
+    y is float32 [H, W]; it may hold anything, NaN too, where nothing was measured.
+
+    >>> import asyncred, numpy as np
+    >>> measured = np.random.default_rng(0).random((32, 32)) < 0.5
+    >>> A = asyncred.inpainting(measured)
+    >>> asyncred.solve(np.where(measured, 0.5, np.nan), A, "tv", sigma=5, epochs=2).image.shape
+    (32, 32)
+
+    Args:
+        mask: Which pixels were measured, [H, W].
+    """
     measured = np.asarray(mask) != 0
     return ArrayProblem("mask", _pair(measured), {"mask": measured})
 
 
 def sparse_matrix(matrix: Any, *, shape: tuple[int, int]) -> ArrayProblem:
-    """Any linear model; y float32 [rows] = A x, ``matrix`` a SciPy sparse A [rows, H W].
+    """Any linear model that fits into a sparse matrix: y = A x.
 
-    Pixels of the image of ``shape`` are in row-major order.
+    y is float32 [rows]; the pixels of x are numbered row by row.
+
+    >>> import asyncred, numpy as np, scipy.sparse
+    >>> matrix = scipy.sparse.random(2000, 16 * 16, density=0.05, random_state=0)
+    >>> A = asyncred.sparse_matrix(matrix, shape=(16, 16))
+    >>> y = matrix @ np.full(16 * 16, 0.5)
+    >>> asyncred.solve(y, A, "tv", sigma=5, epochs=2).image.shape
+    (16, 16)
+
+    Args:
+        matrix: A SciPy sparse matrix or array, [rows, H W].
+        shape: Height and width of the image, in pixels.
     """
     A = matrix.tocsr()
     datasets = {
@@ -189,26 +181,53 @@ def sparse_matrix(matrix: Any, *, shape: tuple[int, int]) -> ArrayProblem:
 def compressive_sensing(
     A: ArrayLike, *, shape: tuple[int, int], block: tuple[int, int]
 ) -> ArrayProblem:
-    """Block-diagonal compressive sensing; y float32 [b, m]: A_i times block i, for each block.
+    """Block-diagonal compressive sensing: y_i = A_i x_i for each block of the image.
 
-    ``A`` float32 [b, m, bh bw], pixels of a block in row-major order; ``block`` is [bh, bw].
+    y is float32 [blocks, m]; blocks are numbered row by row.
+
+    >>> import asyncred, numpy as np
+    >>> A = np.random.default_rng(0).standard_normal((4, 100, 64), np.float32)
+    >>> y = A @ np.full(64, 0.5)
+    >>> model = asyncred.compressive_sensing(A, shape=(16, 16), block=(8, 8))
+    >>> asyncred.solve(y, model, "tv", sigma=5, epochs=2).image.shape
+    (16, 16)
+
+    Args:
+        A: One matrix a block, float32 [blocks, m, bh bw]; pixels of a block row by row.
+        shape: Height and width of the image, in pixels.
+        block: Height and width of a block.
     """
     return ArrayProblem("block_random", shape, {"A": np.asarray(A, np.float32)}, block=block)
 
 
 def forward_model(make: Make, *, shape: tuple[int, int]) -> ArrayProblem:
-    """A model of one's own; y float32 [groups, length].
+    """A forward model of your own, given as a class; :doc:`/howto/operator` says what it answers.
 
-    ``make(grid, blocks)`` returns an object that answers ``ForwardModel`` for some blocks of the
-    image of ``shape``; docs/operators.md says how.
+    y is float32 [groups, length].
+
+    >>> import asyncred, numpy as np
+    >>> from asyncred.operators import FullFootprint
+    >>> class Pixels(FullFootprint):  # y = the image, a row of it a group
+    ...     groups, length = 16, 16
+    ...     def __init__(self, grid, blocks):
+    ...         self.at = {i: grid.block(i) for i in blocks}
+    ...     def forward(self, i, x_i, groups):
+    ...         y = np.zeros((16, 16), np.float32)
+    ...         y[self.at[i]] = x_i
+    ...         return y if groups is None else y[groups]
+    ...     def adjoint(self, i, r, groups):
+    ...         y = np.zeros((16, 16), np.float32)
+    ...         y[slice(None) if groups is None else groups] = r
+    ...         return y[self.at[i]]
+    >>> A = asyncred.forward_model(Pixels, shape=(16, 16))
+    >>> asyncred.solve(np.full((16, 16), 0.5), A, "tv", sigma=5, epochs=2).image.shape
+    (16, 16)
+
+    Args:
+        make: Called as ``make(grid, blocks)`` on each rank; returns the model for these blocks.
+        shape: Height and width of the image, in pixels.
     """
     return ArrayProblem("own", shape, make=make)
-
-
-def _single(values: ArrayLike) -> NDArray[Any]:
-    """In single precision."""
-    found = np.asarray(values)
-    return np.asarray(found, np.complex64 if found.dtype.kind == "c" else np.float32)
 
 
 def _pair(mask: NDArray[np.bool_]) -> tuple[int, int]:

@@ -21,22 +21,23 @@ DISTANCES = {
 
 @dataclass(frozen=True)
 class FanGeometry:
-    """Where source, axis and detector are; lengths in the unit of length of the attenuation."""
+    """Where source, rotation axis and detector are. All lengths are in one unit, say mm."""
 
     source_axis: float
     """Distance of the source from the rotation axis."""
     axis_detector: float
-    """Distance of the axis from the detector, both along the ray that meets it at right angles."""
+    """Distance of the rotation axis from the detector. Both are measured along the ray that meets
+    the detector at a right angle."""
     spacing: float = 1.0
-    """Of the bins on the detector; along the arc of a curved one."""
+    """Distance of two bins on the detector, along its arc if it is curved."""
     detector: str = "flat"
-    """flat, or curved: an arc about the source, bins at equal angles."""
+    """``"flat"`` or ``"curved"``, which is an arc about the source with bins at equal angles."""
     center: float | None = None
-    """The bin, from 0, that sees the rotation axis; None: the middle."""
+    """The bin, counted from 0, that sees the rotation axis; None for the middle."""
     axis_offset: float = 0.0
-    """How far the axis lies from the ray at right angles, towards higher bins."""
+    """How far the axis lies from the ray at a right angle, towards higher bins."""
     pixel: float | None = None
-    """Side of a pixel; None: as wide as a bin is seen at the rotation axis."""
+    """Side of a pixel; None for the width of a bin as it is seen at the rotation axis."""
 
     @property
     def bin_at_axis(self) -> float:

@@ -35,26 +35,35 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class Result:
-    """One image of a result file, read: float32 or complex64 [H, W]; truth None if unknown."""
+    """One image of a result file, and how it was found."""
 
     path: Path
+    """The result file."""
     index: int
-    """Its row."""
+    """The row of the image in the file, counted from 0."""
     completed: NDArray[np.bool_]
-    """Of all images, [T]."""
+    """Which images of the file are complete, [T]."""
     image: Image
+    """The image, float32 or complex64 [H, W]."""
     start: Image
+    """The image from which the run began."""
     truth: Image | None
+    """The true image, if it is known."""
     history: NDArray[np.float64]
-    """One row a sample, columns as ``Sample.names()``."""
+    """One row a sample; ``column`` returns a column of it."""
     per_block: NDArray[np.int64]
+    """How often each block was updated."""
     drafts: NDArray[np.int64]
-    """How many of these were drafts, by a cheaper denoiser; 0 where the file does not say."""
+    """How many of these updates were drafts by a cheaper denoiser; 0 if the file does not say."""
     per_rank: NDArray[np.int64]
+    """How many updates each rank made."""
     delays: NDArray[np.int64]
+    """How many updates had the delay 0, 1, 2 and so on."""
     timing: NDArray[np.float64]
-    """One row a rank, columns as the fields of ``Times`` and then the rest's share."""
+    """Seconds of each rank, one row a rank, in the loop, the denoiser, the data gradient, and
+    slowed on purpose; then the share of the rest."""
     provenance: dict[str, Any]
+    """Verdict, parameters, notes, program, version, input and its checksum."""
 
     @property
     def complete(self) -> bool:
@@ -62,7 +71,7 @@ class Result:
         return bool(self.completed[self.index])
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """One column of the history."""
+        """One column of the history, by a name of :class:`~asyncred.history.Sample`."""
         column: NDArray[np.float64] = self.history[:, Sample.names().index(name)]
         return column
 

@@ -40,7 +40,7 @@ class DataConfig:
     )
     images: tuple[int, int] | None = parameter(
         checks.images,
-        "which images of a stack, counted from 0: one, or A to B, B excluded",
+        "images of a stack to recover, counted from 0: one, or those from A to B, without B",
         section="data",
         metavar="K|A:B",
         default=None,
@@ -48,24 +48,24 @@ class DataConfig:
     )
     range: tuple[float, float] | None = parameter(
         checks.value_range,
-        "values of the image that are black and white to the denoiser",
+        "values of the image that the denoiser shall take for black and white",
         section="data",
         metavar="LOW:HIGH",
         default=None,
-        shown="the file's, or from the start",
+        shown="as the file says, or from the start",
     )
     bounds: str | tuple[float | None, float | None] = parameter(
         checks.bounds,
-        "values that the image is kept between; either side may be left out",
+        "keep every value of the image between these two; either may be left out",
         section="data",
         metavar="auto|none|LOW:HIGH",
         default="auto",
-        shown="auto: with a denoiser that has a potential, those of --range and of the start, and "
-        "a quarter more; attenuation of raw scans not below 0, where they agree",
+        shown="auto: if the denoiser has a potential, the values of --range and of the start, and "
+        "a quarter more, for the attenuation of most raw scans from 0 on; else none",
     )
     block: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
-        "side of the blocks in pixels, where the file says none",
+        "side of the blocks in pixels, if the file does not say",
         section="data",
         metavar="PIXELS",
         default=None,
@@ -73,24 +73,24 @@ class DataConfig:
     )
     size: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
-        "side of the image in pixels, of tomography whose file says none",
+        "side of the image in pixels, in tomography, if the file does not say",
         section="data",
         metavar="PIXELS",
         default=None,
-        shown="the bins of the detector; over a whole turn more, if the object needs it",
+        shown="the number of bins; over a whole turn more, if the object needs it",
     )
     center: float | str | None = parameter(
         checks.center,
-        "detector bin, counted from 0, that sees the rotation axis, or the middle one",
+        "detector bin that sees the rotation axis, counted from 0; middle takes the middle one",
         section="data",
         metavar="BIN|middle",
         default=None,
-        shown="the file's, or found",
+        shown="as the file says, or found",
     )
     views: tuple[tuple[int, int], ...] | None = parameter(
         checks.views,
-        "which projections of a scan of counts, numbered from 0: A to B, B excluded, or several "
-        "such parts",
+        "projections of a scan of counts to use, numbered from 0: those from A to B, without B; "
+        "several parts may be given",
         section="data",
         metavar="A:B[,C:D...]",
         default=None,
@@ -98,19 +98,20 @@ class DataConfig:
     )
     zingers: str = parameter(
         checks.Choice("auto", "none"),
-        "single counts far above their neighbours: replaced by the median about them, or kept",
+        "single counts far above their neighbours: auto replaces them by the median around them",
         section="data",
         default="auto",
     )
     rings: str = parameter(
         checks.Choice("none", "auto"),
-        "what a column of the detector adds to all views of a slice: kept, or taken off",
+        "rings: auto takes off what a column of the detector adds to all views of a slice",
         section="data",
         default="none",
     )
     air: str = parameter(
         checks.Choice("none", "auto"),
-        "level of the beam: that of the white field, or of the air beside the object in each view",
+        "level of the beam: none takes it from the white field, auto in each view from the air "
+        "beside the object",
         section="data",
         default="none",
     )
@@ -152,20 +153,20 @@ class DataConfig:
     )
     noise_scan: Path | None = parameter(
         checks.path,
-        "file with noise of the coils, which MRI is prewhitened by: ISMRMRD, or /noise, complex "
-        "[coils, samples]",
+        "file with the noise of the MRI coils, by which they are made equal: ISMRMRD, or an HDF5 "
+        "file with /noise, complex [coils, samples]",
         section="data",
         metavar="FILE.h5",
         default=None,
-        shown="the file's, or from the outer k-space of raw data",
+        shown="as the file says, or from the outer k-space of raw data",
     )
     weights: str | None = parameter(
         checks.Choice("counts", "file", "none"),
-        "weights of the measurements in the data term: by the counts of tomography, those of "
-        "the file, or none",
+        "how much each measurement counts: by the counts of tomography, by the weights in the "
+        "file, or all alike",
         section="data",
         default=None,
-        shown="the file's, if it has any",
+        shown="as the file says, if it does",
     )
     data: str | None = parameter(
         checks.text,
@@ -176,15 +177,15 @@ class DataConfig:
     )
     angles: str | None = parameter(
         checks.text,
-        "dataset with the angle of every frame, a text or .npy file of degrees, or degrees from "
-        "START to STOP, both included",
+        "angles: a dataset with that of each frame, a text or .npy file of degrees, or degrees "
+        "from START to STOP, both included",
         section="layout",
         metavar="/PATH|FILE|START:STOP",
         default=None,
     )
     image_key: str | None = parameter(
         checks.text,
-        "dataset that says what every frame is: 0 projection, 1 white field, 2 dark field",
+        "dataset that says what each frame is: 0 projection, 1 white field, 2 dark field",
         section="layout",
         metavar="/PATH",
         default=None,
@@ -192,7 +193,7 @@ class DataConfig:
     )
     white: str | None = parameter(
         checks.text,
-        "white fields, the beam without object: a dataset; of TIFF a folder or file",
+        "white fields, the beam without the object: a dataset, or for TIFF a folder or file",
         section="layout",
         metavar="/PATH|FILES",
         default=None,
@@ -200,7 +201,7 @@ class DataConfig:
     )
     dark: str | None = parameter(
         checks.text,
-        "dark fields, without beam, in the same way",
+        "dark fields, the detector without the beam, likewise",
         section="layout",
         metavar="/PATH|FILES",
         default=None,
@@ -208,7 +209,7 @@ class DataConfig:
     )
     strict: bool = parameter(
         checks.flag,
-        "refuse a problem about which there are doubts, the lines that begin with !!",
+        "refuse a problem that looks wrong, with a line that begins with !!",
         section="data",
         default=False,
     )
@@ -216,7 +217,7 @@ class DataConfig:
         checks.text,
         "image to start from: zero, adjoint (A^T y), centered (A^T y about a constant), fbp "
         "(filtered backprojection), zero-filled, measured, interpolated, tv (total variation in "
-        "every block), or an HDF5 file",
+        "each block), or a result or other HDF5 file",
         section="data",
         metavar="NAME|FILE",
         default="auto",
@@ -234,7 +235,7 @@ class FilesConfig:
     )
     checkpoint: Path | None = parameter(
         checks.path,
-        "file to put the run down in, to be resumed after a time limit or a crash",
+        "file to keep the state of the run in, to go on from after a time limit or a crash",
         section="checkpoint",
         metavar="FILE.h5",
         default=None,
@@ -249,7 +250,7 @@ class FilesConfig:
     )
     resume: Path | None = parameter(
         checks.path,
-        "checkpoint to go on from, on any number of ranks, with its parameters unless told anew",
+        "checkpoint to go on from, on any number of ranks; its parameters hold unless given again",
         section="checkpoint",
         metavar="FILE.h5",
         default=None,

@@ -16,13 +16,13 @@ from asyncred.errors import InputError, did_you_mean
 
 SECTIONS = {
     "basic": "what most runs need",
-    "data": "which part of the data, and how it is taken",
-    "phase": "retrieving attenuation from phase contrast, in raw scans of tomography",
-    "layout": "tomography of counts, in HDF5 files of any layout and folders of TIFF files",
+    "data": "the data: which part, and how it is read",
+    "phase": "phase contrast: attenuation from it, in raw scans of tomography",
+    "layout": "where things are in a scan: HDF5 files of any layout, and TIFF files",
     "denoiser": "the denoiser",
     "update": "the update of a block",
     "stopping": "when a run ends, besides epochs, tol and max-time",
-    "checkpoint": "putting a run down and going on",
+    "checkpoint": "interrupting a run and going on",
     "machine": "MPI and machine",
     "expert": "for experts and experiments",
 }

@@ -14,28 +14,28 @@ class DenoiserConfig:
 
     name: str | None = parameter(
         checks.text,
-        "shipped denoiser, or ONNX file",
+        "denoiser: the name of a shipped one, or an ONNX file",
         name="denoiser",
         section="basic",
         metavar="NAME|FILE",
         default=None,
-        shown="potential; compressive sensing fast-s5",
+        shown="potential; for compressive sensing fast-s5",
     )
     sigma: float | None = parameter(
         checks.noise_level,
-        "noise level, in units of 1/255, of a denoiser that takes one",
+        "noise level that the denoiser removes, in units of 1/255, if it takes one",
         section="basic",
         metavar="LEVEL",
         default=None,
-        shown="the file's; of potential, where no denoiser is named: MRI 5, else 10",
+        shown="as its file says; if no denoiser is named 10, in MRI 5",
     )
     tau: float | None = parameter(
         checks.number("a number >= 0"),
-        "weight of the denoiser against the data",
+        "weight of the denoiser against the data; larger is smoother",
         section="basic",
         metavar="WEIGHT",
         default=None,
-        shown="by the noise in y, the kind and sigma",
+        shown="from the noise in the measurements, the kind and sigma",
     )
     output: str = parameter(
         checks.Choice("auto", "image", "noise"),
@@ -47,16 +47,16 @@ class DenoiserConfig:
     )
     range: tuple[float, float] | None = parameter(
         checks.value_range,
-        "values of the network that are black and white",
+        "values that are black and white to the network",
         name="denoiser-range",
         section="denoiser",
         metavar="LOW:HIGH",
         default=None,
-        shown="the file's, or 0:1",
+        shown="as its file says, or 0:1",
     )
     halo: int | None = parameter(
         checks.integer("an integer >= 0"),
-        "pixels around a block that the denoiser is shown, where its graph gives no bound",
+        "pixels around a block that the denoiser is shown, if its graph gives no bound",
         section="denoiser",
         metavar="PIXELS",
         default=None,
@@ -64,15 +64,15 @@ class DenoiserConfig:
     )
     draft: str = parameter(
         checks.text,
-        "cheaper denoiser for the first, large steps, or none",
+        "cheaper denoiser for the first updates, which are large; or none",
         section="denoiser",
         metavar="auto|none|NAME|FILE",
         default="auto",
-        shown="auto: the 8-bit twin of a shipped one, where this processor is fast at it",
+        shown="auto: the 8-bit version of a shipped one, if this processor is fast at it",
     )
     continuation: float = parameter(
         checks.number("epochs >= 0"),
-        "epochs of denoising that is strong at first: D(k x) / k, k from 0.1 to 1",
+        "denoise strongly in this many first epochs: D(k x) / k with k from 0.1 to 1",
         section="denoiser",
         metavar="EPOCHS",
         default=0.0,
@@ -83,5 +83,5 @@ class DenoiserConfig:
         "what the denoiser runs on",
         section="machine",
         default="auto",
-        shown="auto: CUDA where there is a GPU",
+        shown="auto: CUDA if there is a GPU",
     )

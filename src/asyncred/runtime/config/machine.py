@@ -22,7 +22,7 @@ class MachineConfig:
     )
     ranks_per_image: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
-        "of a stack: ranks that share one image, while others work on other images",
+        "how many ranks share one image of a stack, while others work on other images",
         section="machine",
         metavar="COUNT",
         default=None,
@@ -36,10 +36,10 @@ class MachineConfig:
     )
     progress_thread: str = parameter(
         checks.Choice("auto", "on", "off"),
-        "thread that answers other hosts while a rank computes",
+        "whether a thread answers other hosts while its rank computes",
         section="machine",
         default="auto",
-        shown="auto: on where ranks span hosts",
+        shown="auto: on if there are several hosts",
     )
     report: float = parameter(
         checks.number("seconds > 0", open_low=True),
@@ -51,7 +51,7 @@ class MachineConfig:
     )
     slow: tuple[tuple[int, float], ...] = parameter(
         checks.slow,
-        "make a rank slower on purpose, by this factor; may be given several times",
+        "make a rank slower by this factor, to see what that does; may be given several times",
         section="expert",
         metavar="RANK:FACTOR",
         default=(),

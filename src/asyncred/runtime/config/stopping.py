@@ -21,7 +21,7 @@ class StoppingConfig:
 
     epochs: float | None = parameter(
         checks.number("a number > 0", open_low=True),
-        "at most this many epochs; in one, every block is updated once on average",
+        "at most this many epochs; in one epoch each block is updated once on average",
         section="basic",
         metavar="COUNT",
         default=None,
@@ -29,11 +29,11 @@ class StoppingConfig:
     )
     tol: float | None = parameter(
         checks.number("a number >= 0"),
-        "stop when an epoch changes the image by less than this, relatively",
+        "stop when one epoch changes the image by less than this, relatively",
         section="basic",
         metavar="NUMBER",
         default=None,
-        shown="1e-4 where no budget is told and the update is proximal, else 0",
+        shown="1e-4 if no epochs or updates are given and the update is proximal, else 0",
     )
     max_time: float = parameter(
         checks.duration,
@@ -52,7 +52,7 @@ class StoppingConfig:
     )
     tol_distance: float = parameter(
         checks.number("a number >= 0"),
-        "stop when ||G||^2 / ||G0||^2 is below this",
+        "stop when the distance, ||G||^2 over that of the start, is below this",
         section="stopping",
         metavar="NUMBER",
         default=0.0,

@@ -21,25 +21,29 @@ class UpdateConfig:
     )
     kind: str = parameter(
         checks.Choice("auto", "gradient", "proximal", "anchored"),
-        "gradient: the paper's; proximal: G_i preconditioned by A_i^T A_i + mu; anchored: the same "
-        "with more updates of the data term than calls of the denoiser",
+        "gradient: a step against G, as in the paper; proximal: one that also solves the data "
+        "term of the block; anchored: the same, with several updates of the data term for each "
+        "call of the denoiser",
         name="update",
         section="update",
         default="auto",
-        shown="auto: anchored, for dense compressive sensing proximal; gradient where "
-        "something else that is asked for needs it",
+        shown="auto: anchored, for dense compressive sensing proximal, unless another flag needs "
+        "the gradient",
     )
     mu: float | None = parameter(
         checks.number("a number > 0", open_low=True),
-        "mu of the proximal and the anchored update",
+        "how firmly the proximal and the anchored update hold a block to its old value: smaller "
+        "is a longer step",
         section="update",
         metavar="NUMBER",
         default=None,
-        shown="from what the denoiser states of itself: docs/usage.md",
+        shown="with a potential by its curvature, else tau / 2 or more, by what is known of "
+        "the denoiser",
     )
     momentum: float | None = parameter(
         checks.number("a number >= 0 and < 1", below=1),
-        "momentum of the proximal and the anchored update",
+        "share of a block's last update that is added to its next one, except with --update "
+        "gradient",
         section="update",
         metavar="BETA",
         default=None,
@@ -48,7 +52,7 @@ class UpdateConfig:
     )
     inner: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
-        "steps of conjugate gradients of an update",
+        "steps of conjugate gradients inside an update",
         section="update",
         metavar="STEPS",
         default=None,
@@ -56,8 +60,8 @@ class UpdateConfig:
     )
     rounds: int | None = parameter(
         checks.integer("an integer >= 0", low=0),
-        "blocks that the anchored update moves by the data term alone after each call of the "
-        "denoiser, besides the block of that",
+        "further blocks that the anchored update moves by the data term alone after each call of "
+        "the denoiser",
         section="update",
         metavar="COUNT",
         default=None,
@@ -65,21 +69,21 @@ class UpdateConfig:
     )
     matrix: str = parameter(
         checks.Choice("single", "half"),
-        "precision in which a dense A, or its factors, are kept",
+        "precision in which a dense A, or its factors, are stored",
         section="update",
         default="single",
     )
     factors: Path | None = parameter(
         checks.path,
-        "file to keep the factors of a dense A in, made where it is missing: with them a proximal "
-        "update costs what a gradient does, in all runs with the same A, tau and mu",
+        "file with factors of a dense A, made if it is missing: they make a proximal update as "
+        "cheap as a gradient update, in all runs with the same A, tau and mu",
         section="update",
         metavar="FILE.h5",
         default=None,
     )
     minibatch: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
-        "measurements that one gradient update of a block looks at",
+        "how many measurements of a block one gradient update looks at",
         section="update",
         metavar="COUNT",
         default=None,
@@ -87,14 +91,14 @@ class UpdateConfig:
     )
     step: str | float = parameter(
         checks.step,
-        "step size of the gradient update: safe, adaptive or a number",
+        "step size of the gradient update: safe (proven), adaptive (longer), or a number",
         section="update",
         metavar="safe|adaptive|NUMBER",
         default="adaptive",
     )
     decay: float | None = parameter(
         checks.number("epochs > 0", open_low=True),
-        "epochs after which the step is halved, for minibatches: gamma / (1 + epoch / decay)",
+        "epochs after which the step of minibatches is halved: gamma / (1 + epoch / decay)",
         section="update",
         metavar="EPOCHS",
         default=None,
@@ -102,20 +106,20 @@ class UpdateConfig:
     )
     order: str = parameter(
         checks.Choice("epoch", "uniform"),
-        "every block once an epoch, or drawn uniformly",
+        "each block once an epoch in random order, or blocks drawn independently",
         section="expert",
         default="epoch",
     )
     seed: int = parameter(
         checks.integer("an integer >= 0", large=True),
-        "of the order of blocks and of minibatches",
+        "seed of the random order of blocks and of minibatches",
         section="expert",
         metavar="NUMBER",
         default=0,
     )
     refresh: float = parameter(
         checks.number("epochs >= 0"),
-        "epochs between exact renewals of the residual A x - y, 0 for never",
+        "epochs after which the shared residual A x - y is computed anew; 0 for never",
         section="expert",
         metavar="EPOCHS",
         default=50.0,
