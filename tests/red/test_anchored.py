@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from asyncred.grid import BlockGrid, BlockWindows, region_shape
+from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Coupled, LocalResidual
-from asyncred.red.anchored import AnchoredRed, Anchors
+from asyncred.red.anchored import AnchoredRed, Anchors, Pull
 from asyncred.red.anchored_red import anchored_red
 from asyncred.red.operator import RedOperator
 from asyncred.red.pace import DONE, beginning
@@ -51,17 +51,12 @@ def solve(
         None,
         Anchors(filled(start), filled(0), filled(0)),
         dict(enumerate(pace)),
-        mu=mu,
-        beta=beta,
-        steps=2,
-        bounds=bounds,
-        scale=1.0,
+        Pull(mu, beta, 2, bounds),
     )
     x = LocalImage(G.windows, np.full(GRID.shape, start, np.float32))
     anchored_red(
         G,
         x,
-        x.through(BlockWindows(GRID, 0)),
         order=EpochOrder(range(B), [0]),
         turn=OwnTurn(range(B), rounds),
         step=FixedStep(gamma),

@@ -61,6 +61,20 @@ class Anchors:
     v: Mapping[int, Image]
 
 
+@dataclass(frozen=True)
+class Pull:
+    """How anchors move, and how blocks follow them."""
+
+    mu: float
+    beta: float
+    steps: int
+    """Of conjugate gradients."""
+    bounds: Bounds | None = None
+    """What x is kept between."""
+    scale: float = 1.0
+    """The range from black to white."""
+
+
 class AnchoredRed(RedOperator):
     """(1) and (2) for one image; what is in ``anchors`` and ``pace`` is replaced."""
 
@@ -70,19 +84,14 @@ class AnchoredRed(RedOperator):
         cheaper: RedOperator | None,
         anchors: Anchors,
         pace: Pace,
-        *,
-        mu: float,
-        beta: float,
-        steps: int,
-        bounds: Bounds | None,
-        scale: float,
+        pull: Pull,
     ) -> None:
-        """``cheaper`` has the denoiser for drafts; ``scale`` is the range from black to white."""
+        """``cheaper`` has the denoiser for drafts."""
         super().__init__(G.grid, G.A, G.D, tau=G.tau)
         self._G, self._cheaper = G, cheaper
         self.anchors, self._pace = anchors, pace
-        self.mu, self._beta, self._steps = mu, beta, steps
-        self._bounds, self._scale = bounds, scale
+        self._mu0, self._beta, self._steps = pull.mu, pull.beta, pull.steps
+        self._bounds, self._scale = pull.bounds, pull.scale
         self._inverses: dict[int, Circulant | None] = {}
 
     def anchor(self, i: int, x_tilde: Image, relaxed: float) -> tuple[Image, Image]:
@@ -145,10 +154,10 @@ class AnchoredRed(RedOperator):
             shape, dtype = self.anchors.w[j].shape, self.anchors.w[j].dtype
             normal = partial(self.A.normal, j)
             found = Circulant(normal, shape, dtype)
-            helps = found.helps(normal, self.mu, self._steps, np.random.default_rng(j))
+            helps = found.helps(normal, self._mu0, self._steps, np.random.default_rng(j))
             self._inverses[j] = found if helps else None
         return self._inverses[j]
 
     def _mu(self, i: int) -> float:
         """That of the anchor of block i."""
-        return self.mu * float(self._pace[i][STIFF])
+        return self._mu0 * float(self._pace[i][STIFF])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from asyncred.grid import BlockWindows
 from asyncred.operators import Image
 from asyncred.red.anchored import AnchoredRed
 from asyncred.red.sampling import Order, Turn
@@ -22,7 +23,6 @@ from asyncred.red.stepsize import Step
 def anchored_red(
     G: AnchoredRed,
     x: SharedIterate,
-    near: SharedIterate,
     *,
     order: Order,
     turn: Turn,
@@ -33,9 +33,9 @@ def anchored_red(
 ) -> None:
     """Move anchors, and blocks toward them, until ``stop`` says so.
 
-    ``near`` is the same image, read through the windows of A. ``relaxed`` is 1, or less where
-    steps of the anchors have to be shorter: mu is divided by it.
+    ``relaxed`` is 1, or less where steps of the anchors have to be shorter: mu is divided by it.
     """
+    near = x.through(BlockWindows(G.grid, G.A.halo))
 
     def settle(j: int) -> tuple[Image, Image]:
         """(2), (3) for block j: the block after it, and the gradient of the data term before."""

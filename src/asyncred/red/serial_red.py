@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from asyncred.red.operator import RedOperator
 from asyncred.red.sampling import Minibatch, Order
 from asyncred.red.solver import Monitor, Stop
 from asyncred.red.stepsize import Step
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class LocalImage:
@@ -32,7 +36,7 @@ class LocalImage:
         self.array = np.array(x0)
         self._announce = announce
 
-    def through(self, windows: BlockWindows) -> LocalImage:
+    def through(self, windows: BlockWindows) -> Self:
         """The same image, read through other windows."""
         view = copy.copy(self)
         view._windows = windows

@@ -9,9 +9,13 @@ so that they differ in nothing but their order of reading and writing.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from asyncred.grid import BlockWindows
 from asyncred.operators import Image
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class SharedIterate(Protocol):
@@ -39,6 +43,10 @@ class SharedIterate(Protocol):
 
     def delay(self, i: int) -> int:
         """Updates by others since the window last read was asked for."""
+        ...
+
+    def through(self, windows: BlockWindows) -> Self:
+        """The same image, read through other windows."""
         ...
 
     def barrier(self) -> None:

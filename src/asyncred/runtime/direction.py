@@ -10,7 +10,7 @@ from asyncred.denoisers.onnx import Denoiser
 from asyncred.grid import region_shape
 from asyncred.history import Times
 from asyncred.operators import Image, Operator
-from asyncred.red.anchored import AnchoredRed, Anchors
+from asyncred.red.anchored import AnchoredRed, Anchors, Pull
 from asyncred.red.bounds import BoundedRed
 from asyncred.red.continuation import Continued
 from asyncred.red.draft import DraftedRed
@@ -54,11 +54,7 @@ def direction(
             cheaper,
             moving,
             pace,
-            mu=job.anchored.mu,
-            beta=job.anchored.momentum,
-            steps=job.anchored.steps,
-            bounds=job.bounds,
-            scale=scale,
+            Pull(job.anchored.mu, job.anchored.momentum, job.anchored.steps, job.bounds, scale),
         )
     if cheaper is not None:
         G = DraftedRed(G, cheaper, pace, scale=scale)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from asyncred.grid import BlockWindows
 from asyncred.history import Reason
 from asyncred.red.anchored import AnchoredRed
 from asyncred.red.anchored_red import anchored_red
@@ -51,7 +50,6 @@ def iterate(
     keeper = keeper_of(state)
     step = choose_step(job, state.updates, state.counters.asked_to_relax)
     guard = _guard(state, step)
-    near = state.x.through(BlockWindows(G.grid, G.A.halo))
 
     def relaxed() -> float:
         """How much shorter than meant the steps of this rank are."""
@@ -70,29 +68,13 @@ def iterate(
         stop.until(-(-leg // at_once))
         order, minibatch = choices(job, state.claims, sum(monitor.counts.values()))
         start = time.perf_counter()
+        common: dict[str, Any] = {"order": order, "stop": asked, "monitor": guard or monitor}
         if isinstance(G, AnchoredRed):
-            done = sum(monitor.counts.values())
-            anchored_red(
-                G,
-                state.x,
-                near,
-                order=order,
-                turn=choose_turn(job, state.claims, done),
-                step=step,
-                relaxed=relaxed,
-                stop=asked,
-                monitor=guard or monitor,
-            )
+            turn = choose_turn(job, state.claims, sum(monitor.counts.values()))
+            anchored_red(G, state.x, turn=turn, step=step, relaxed=relaxed, **common)
         else:
-            ALGORITHMS[config.update.method](
-                G,
-                state.x,
-                order=order,
-                minibatch=minibatch,
-                step=guard or step,
-                stop=asked,
-                monitor=guard or monitor,
-            )
+            algorithm = ALGORITHMS[config.update.method]
+            algorithm(G, state.x, minibatch=minibatch, step=guard or step, **common)
         loop += time.perf_counter() - start
         reason = _agreed(state, stop.reason or Reason.BUDGET)
         if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):

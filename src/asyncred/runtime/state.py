@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,18 +59,7 @@ def keeper_of(state: State) -> Keeper | None:
     if job.checkpoint is None:
         return None
     problem, comm, coupling = job.plan.problem, job.team.comm, job.term.coupling
-    arrays = {"velocity": state.moving.u, "anchor": state.moving.w}
-    moves = {name: blocks for name, blocks in arrays.items() if blocks}
-    head = Head(
-        problem.grid,
-        problem.data.dtype,
-        tuple(moves),
-        coupling.shape if coupling else None,
-        comm.size,
-        job.config.as_json(),
-        job.plan.sha256,
-        job.index,
-    )
+    moves = _moves(state)
     before = job.past.delays if comm.rank == 0 else 0
 
     def lay_out_file(path: Path) -> None:
@@ -82,7 +72,7 @@ def keeper_of(state: State) -> Keeper | None:
             seconds=state.monitor.seconds,
             G0_square=state.monitor.G0_square(),
         )
-        lay_out(path, head, past)
+        lay_out(path, _head(state), past)
 
     def add_part(path: Path) -> bool:
         blocks = state.blocks()
@@ -103,3 +93,25 @@ def keeper_of(state: State) -> Keeper | None:
 
     seconds = 60 * job.config.files.checkpoint_every
     return Keeper(state.counters, job.checkpoint, seconds, lay_out=lay_out_file, add_part=add_part)
+
+
+def _moves(state: State) -> dict[str, Mapping[int, Image]]:
+    """What is kept of each block besides x."""
+    arrays = {"velocity": state.moving.u, "anchor": state.moving.w}
+    return {name: blocks for name, blocks in arrays.items() if blocks}
+
+
+def _head(state: State) -> Head:
+    """What is the same in all checkpoints of the run."""
+    job, coupling = state.job, state.job.term.coupling
+    problem = job.plan.problem
+    return Head(
+        problem.grid,
+        problem.data.dtype,
+        tuple(_moves(state)),
+        coupling.shape if coupling else None,
+        job.team.comm.size,
+        job.config.as_json(),
+        job.plan.sha256,
+        job.index,
+    )
