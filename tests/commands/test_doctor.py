@@ -15,6 +15,7 @@ from asyncred.commands.doctor.library import Cores, tell_cores
 from asyncred.commands.doctor.updates import Run, tell_run
 from commands import ASYNCRED
 from launch import launch, mpirun, start
+from spy import one_thread, spied
 
 HOSTS = ["a", "a", "b", "b"]
 SUBJECTS = (
@@ -154,28 +155,28 @@ def test_nothing_outlives_its_limit(work, code, said):
     assert (done.returncode, done.stdout) == (code, said), done.stderr
 
 
-def doctor(n, folder, *flags):
-    return mpirun(n, *ASYNCRED, "doctor", "-o", folder, "--threads", "1", *flags, timeout=120)
-
-
 @pytest.mark.ranks
 @pytest.mark.library
 @pytest.mark.parametrize("n", [1, 2])
 def test_what_works_here(n, tmp_path):
-    done = doctor(n, tmp_path)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    done, threads = spied(n, ("doctor", "-o", folder, "--threads", "1"), tmp_path / "spy")
+    assert one_thread(threads), threads
     lines = done.stdout.splitlines()
     assert [line[4:].split(":")[0] for line in lines] == list(SUBJECTS), done.stdout + done.stderr
     enough = len(os.sched_getaffinity(0)) >= n
     wrong = [line for line in lines if not line.startswith(("ok  ", "!!  updates: "))]
     assert all(line.startswith("!!  cores: ") for line in wrong) and bool(wrong) == (not enough)
     assert done.returncode == int("!!" in done.stdout)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
     assert ("without progress thread reads " in done.stdout) == (n == 2)
 
 
 @pytest.mark.ranks
 def test_a_missing_folder(tmp_path):
-    done = doctor(2, tmp_path / "no")
+    command = ("doctor", "-o", tmp_path / "no", "--threads", "1")
+    done = mpirun(1, *ASYNCRED, *command, timeout=60)
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
     assert last.startswith("!!  folder: rank 0 on ") and f"{tmp_path / 'no'}: no such f" in last

@@ -13,7 +13,7 @@ import asyncred
 from asyncred.denoisers.potential import write_potential
 from asyncred.denoisers.shipped import find_model
 from asyncred.files.result import read_result
-from commands import ASYNCRED, simulate
+from commands import several, simulate
 from launch import mpirun
 from networks import smoothing
 
@@ -91,37 +91,58 @@ KINDS = {
 }
 
 
-def call(script: str, folder: Path, name: str, *, ranks: int = 0) -> np.ndarray:
-    """The image that a script saves; started without mpirun where ``ranks`` is 0."""
-    path = folder / f"{name}.py"
-    path.write_text(script + SAVE)
+ALL = """
+import os, runpy
+for kind in {kinds}:
+    os.chdir(os.path.join({folder!r}, kind))
+    runpy.run_path("{name}.py")
+"""
+
+
+def call(folder: Path, name: str, before: str = "", *, ranks: int = 0) -> dict[str, np.ndarray]:
+    """The image that the script of each kind saves, one after another in the same processes.
+
+    Started without mpirun where ``ranks`` is 0.
+    """
+    for kind, (script, _, _) in KINDS.items():
+        (folder / kind / f"{name}.py").write_text(script + SAVE)
+    program = folder / f"{name}.py"
+    program.write_text(before + ALL.format(kinds=list(KINDS), folder=str(folder), name=name))
+    command = [sys.executable, program, name]
     if ranks:
-        done = mpirun(ranks, sys.executable, path, name, timeout=120, cwd=folder)
+        done = mpirun(ranks, *command, timeout=120)
     else:
-        command = [sys.executable, path, name]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    images = [np.load(path) for path in sorted(folder.glob(f"image-{name}-*.npy"))]
-    assert len(images) == max(1, ranks)
-    for image in images[1:]:  # every rank has the answer
-        np.testing.assert_array_equal(image, images[0])
-    return images[0]
+    found = {}
+    for kind in KINDS:
+        saved = sorted((folder / kind).glob(f"image-{name}-*.npy"))
+        assert len(saved) == max(1, ranks)
+        found[kind], *others = (np.load(path) for path in saved)
+        for image in others:  # every rank has the answer
+            np.testing.assert_array_equal(image, found[kind])
+    return found
 
 
 @pytest.mark.ranks
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_same_image_as_the_command(kind, tmp_path):
-    script, flags, more = KINDS[kind]
-    assert len(script.strip().splitlines()) <= 15
-    problem = simulate("ct" if kind == "own" else kind, tmp_path / "problem.h5", *flags)
-    output = tmp_path / "result.h5"
-    done = mpirun(1, *ASYNCRED, "run", problem, "-o", output, *RUN, *more, timeout=120)
-    assert done.returncode == 0, done.stderr
-    expected = read_result(output).image
-    np.testing.assert_array_equal(call(script, tmp_path, "alone"), expected)
-    np.testing.assert_array_equal(call(BLOCKED + script, tmp_path, "blocked"), expected)
-    two = call(script, tmp_path, "two", ranks=2)
-    assert np.linalg.norm(two - expected) < 0.2 * np.linalg.norm(expected)  # after four epochs
+def test_the_same_image_as_the_command(tmp_path):
+    commands = []
+    for kind, (script, flags, more) in KINDS.items():
+        assert len(script.strip().splitlines()) <= 15
+        folder = tmp_path / kind
+        folder.mkdir()
+        problem = simulate("ct" if kind == "own" else kind, folder / "problem.h5", *flags)
+        commands.append(["run", problem, "-o", folder / "result.h5", *RUN, *more])
+    ends = several(1, *commands)
+    assert [code for code, _ in ends] == [0] * len(commands), ends
+    alone, blocked = call(tmp_path, "alone"), call(tmp_path, "blocked", BLOCKED)
+    two = call(tmp_path, "two", ranks=2)
+    for kind in KINDS:
+        expected = read_result(tmp_path / kind / "result.h5").image
+        np.testing.assert_array_equal(alone[kind], expected, err_msg=kind)
+        np.testing.assert_array_equal(blocked[kind], expected, err_msg=kind)
+        error = np.linalg.norm(two[kind] - expected)
+        assert error < 0.2 * np.linalg.norm(expected), kind  # after four epochs
 
 
 def blurred(images=()):

@@ -13,17 +13,11 @@ from asyncred.files.checkpoint import VERSION, previous, read_past
 from asyncred.files.problem import read_problem
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from commands import ASYNCRED, several, simulate
+from commands import ASYNCRED, refused, several
 from launch import end, find_mpirun, mpirun, ranks_of, start
 
 TV = ("--denoiser", "tv", "--sigma", "5")
 pytestmark = pytest.mark.ranks
-
-
-@pytest.fixture(scope="module")
-def cs(tmp_path_factory):
-    path = tmp_path_factory.mktemp("cs") / "cs.h5"
-    return simulate("cs", path, "--size", "64", "--block", "16", "--ratio", "1.5")
 
 
 def run(ranks, problem, output, *flags, code=0):
@@ -33,40 +27,41 @@ def run(ranks, problem, output, *flags, code=0):
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        (),
-        ("--order", "uniform"),
-        ("--minibatch", "10", "--decay", "3"),
-        ("--method", "bc", "--step", "safe"),
-        ("--method", "sync"),
-        ("--method", "gm", "--updates", "64"),
-        ("--update", "proximal", "--momentum", "0.3", "--draft", "tv"),
-    ],
-    ids=" ".join,
-)
+WAYS = [
+    (),
+    ("--order", "uniform"),
+    ("--minibatch", "10", "--decay", "3"),
+    ("--method", "bc", "--step", "safe"),
+    ("--method", "sync"),
+    ("--method", "gm", "--updates", "64"),
+    ("--update", "proximal", "--momentum", "0.3", "--draft", "tv"),
+]
+
+
 @pytest.mark.parametrize("kind", ["ct", "cs"])
-def test_one_rank_goes_on_bit_for_bit(kind, flags, ct, cs, tmp_path):
-    problem = {"ct": ct, "cs": cs}[kind]
-    if kind == "ct":
-        flags = (*flags, "--refresh", "0.5")  # 8 updates: two and a half legs, cut inside one
-    half, whole = ("32", "64") if "gm" in flags else ("21", "42")
-    kept = tmp_path / "c.h5"
-    commands = [
-        ["run", problem, "-o", tmp_path / name, *TV, "--threads", "1", *flags, *more]
-        for name, more in (
-            ("whole.h5", ("--updates", whole)),
-            ("half.h5", ("--updates", half, "--checkpoint", kept)),
-            ("rest.h5", ("--updates", whole, "--resume", kept)),
-        )
-    ]
-    assert [code for code, _ in several(1, *commands)] == [0, 0, 0]
-    expected, found = (read_result(tmp_path / name) for name in ("whole.h5", "rest.h5"))
-    np.testing.assert_array_equal(found.image, expected.image)
-    np.testing.assert_array_equal(found.per_block, expected.per_block)
-    np.testing.assert_array_equal(found.start, expected.start)
-    assert found.column("updates")[-1] == found.delays.sum() == int(whole)
+def test_one_rank_goes_on_bit_for_bit(kind, ct, cs, tmp_path):
+    problem, commands = {"ct": ct, "cs": cs}[kind], []
+    # 8 updates of ct: two and a half legs, cut inside one
+    refresh = ("--refresh", "0.5") if kind == "ct" else ()
+    for k, flags in enumerate(WAYS):
+        kept = tmp_path / f"c{k}.h5"
+        half, whole = ("32", "64") if "gm" in flags else ("21", "42")
+        commands += [
+            ["run", problem, "-o", tmp_path / name, *TV, "--threads", "1", *flags, *refresh, *more]
+            for name, more in (
+                (f"whole{k}.h5", ("--updates", whole)),
+                (f"half{k}.h5", ("--updates", half, "--checkpoint", kept)),
+                (f"rest{k}.h5", ("--updates", whole, "--resume", kept)),
+            )
+        ]
+    ends = several(1, *commands)
+    assert [code for code, _ in ends] == [0] * len(commands), ends
+    for k, flags in enumerate(WAYS):
+        expected, found = (read_result(tmp_path / f"{name}{k}.h5") for name in ("whole", "rest"))
+        for name in ("image", "per_block", "start"):
+            same = getattr(found, name), getattr(expected, name)
+            np.testing.assert_array_equal(*same, err_msg=" ".join(flags))
+        assert found.column("updates")[-1] == found.delays.sum() == (64 if "gm" in flags else 42)
 
 
 @pytest.fixture(scope="module", params=["ct", "cs"])
@@ -74,17 +69,17 @@ def cut(request, tmp_path_factory):
     """A problem, the checkpoint of a run on four ranks that its time limit cut, the uncut SNR."""
     problem, folder = request.getfixturevalue(request.param), tmp_path_factory.mktemp("cut")
     kept, output, uncut = (folder / name for name in ("c.h5", "r.h5", "uncut.h5"))
-    limits = ("--max-time", "0.3", "--epochs", "150", "--report", "0.05")
+    limits = ("--max-time", "0.3", "--epochs", "100", "--report", "0.05")
     said = run(4, problem, output, *limits, "--tau", "0.2", "--checkpoint", kept, code=75)
     assert f"wrote {kept}: --resume goes on from it" in said
     assert not output.exists()
-    run(2, problem, uncut, "--epochs", "150", "--tau", "0.2")
+    run(2, problem, uncut, "--epochs", "100", "--tau", "0.2")
     expected = read_result(uncut)
     return problem, kept, snr(expected.truth, expected.image)
 
 
 @pytest.mark.library
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [1, 3])
 def test_any_number_of_ranks_goes_on(ranks, cut, tmp_path):
     """The parameters are the checkpoint's."""
     problem, kept, uncut = cut
@@ -93,13 +88,13 @@ def test_any_number_of_ranks_goes_on(ranks, cut, tmp_path):
     with h5py.File(kept) as file:
         sha = file.attrs["input_sha256"]
     past = read_past(kept, grid=grid, image=0, input_sha256=sha, dtype=np.float32)
-    assert 0 < past.updates == past.delays.sum() < 16 * 150
+    assert 0 < past.updates == past.delays.sum() < 16 * 100
     command = ["run", "--resume", kept, "--max-time", "60", "-o", output]
     # Its last state goes elsewhere: the others begin with this one too.
     done = mpirun(ranks, *ASYNCRED, *command, "--checkpoint", tmp_path / "c.h5", timeout=120)
     assert done.returncode == 0, done.stderr
     found = read_result(output)
-    assert found.complete and found.column("updates")[-1] == found.per_block.sum() == 16 * 150
+    assert found.complete and found.column("updates")[-1] == found.per_block.sum() == 16 * 100
     assert (np.diff(found.column("seconds")) >= 0).all()
     assert found.column("updates")[0] < past.updates  # the history is that of both
     assert abs(snr(found.truth, found.image) - uncut) < 0.05
@@ -130,7 +125,7 @@ def wait(condition, job):
 
 
 @pytest.mark.library
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", range(2))
 def test_a_killed_run_goes_on(attempt, ct, tmp_path):
     """SIGKILL to all ranks at once, at a moment of its own; the last checkpoint is whole."""
     kept, output = tmp_path / "c.h5", tmp_path / "r.h5"
@@ -145,7 +140,7 @@ def test_a_killed_run_goes_on(attempt, ct, tmp_path):
     finally:
         if job.poll() is None:
             end(job)
-    done = mpirun(2, *ASYNCRED, "run", "--resume", kept, "--tol", "1e-4", timeout=120)
+    done = mpirun(2, *ASYNCRED, "run", "--resume", kept, "--tol", "1e-3", timeout=120)
     assert done.returncode == 0, done.stderr
     assert read_result(output).complete
     assert not list(tmp_path.glob(".*.part")), list(tmp_path.iterdir())
@@ -162,7 +157,7 @@ def test_a_stack_goes_on_where_it_was_cut(ct, tmp_path):
             values = file[key][:]
             del file[key]
             file[key] = np.stack([values] * 3)
-    flags = ("--epochs", "100", "--checkpoint", kept, "--ranks-per-image", "2")
+    flags = ("--epochs", "60", "--checkpoint", kept, "--ranks-per-image", "2")
     job = start([find_mpirun(), "-n", "2", *ASYNCRED, "run", stack, "-o", output, *TV, *flags])
     try:
         wait(lambda: output.exists() and read_result(output).complete, job)
@@ -183,7 +178,7 @@ def test_a_stack_goes_on_where_it_was_cut(ct, tmp_path):
     assert after[0].completed.all() and not list(tmp_path.glob("c.*.h5*"))
     np.testing.assert_array_equal(after[0].image, before.image)
     for found in after:
-        assert found.per_block.sum() == 1600
+        assert found.per_block.sum() == 16 * 60
         assert abs(snr(found.truth, found.image) - snr(found.truth, before.image)) < 0.05
 
 
@@ -200,34 +195,30 @@ def test_a_result_of_another_stack_is_left_alone(ct, tmp_path):
     run(1, first, output, "--epochs", "2")
     before = output.read_bytes()
     resume = ["-o", output, "--resume", tmp_path / "c.h5", *TV]
-    said = refused([second, *resume], [first, *resume, "--block", "32"])
+    said = refused(2, ["run", second, *resume], ["run", first, *resume, "--block", "32"])
     assert "sha256 of the problem is" in said[0] and "blocks is 16, expected 4" in said[1]
     assert output.read_bytes() == before
 
 
-@pytest.mark.parametrize("flags", [("--report", "60"), ("--report", "0.01")])
-def test_an_image_that_is_not_finite_is_not_complete(flags, cs, tmp_path):
-    """Nor does it replace a good checkpoint."""
-    output, kept = tmp_path / "r.h5", tmp_path / "c.h5"
-    run(2, cs, output, "--updates", "32", "--checkpoint", kept)
-    good = kept.read_bytes()
-    flags = (*flags, "--step", "1e7", "--updates", "640", "--resume", kept, "--overwrite")
-    run(2, cs, output, *flags, "--checkpoint-every", "0.0002", code=4)
-    found = read_result(output)
-    assert not found.complete and found.provenance["stopped"] == "diverged"
-    assert kept.read_bytes() == good or np.isfinite(h5py.File(kept)["x"][:]).all()
+def test_an_image_that_is_not_finite_is_not_complete(cs, tmp_path):
+    """Nor does it replace a good checkpoint; whether the last sample finds it or one before."""
+    output, good = tmp_path / "r.h5", tmp_path / "c.h5"
+    run(2, cs, output, "--updates", "32", "--checkpoint", good)
+    commands, kept = [], {}
+    for report in ("60", "0.01"):
+        kept[report] = tmp_path / f"c{report}.h5"
+        kept[report].write_bytes(good.read_bytes())
+        flags = ("--step", "1e7", "--updates", "640", "--checkpoint-every", "0.0002")
+        flags = (*flags, "--resume", kept[report], "--report", report)
+        commands.append(["run", cs, "-o", tmp_path / f"r{report}.h5", *TV, *flags])
+    assert [code for code, _ in several(2, *commands)] == [4, 4]
+    for report, checkpoint in kept.items():
+        found = read_result(tmp_path / f"r{report}.h5")
+        assert not found.complete and found.provenance["stopped"] == "diverged"
+        with h5py.File(checkpoint) as file:
+            unchanged = checkpoint.read_bytes() == good.read_bytes()
+            assert unchanged or np.isfinite(file["x"][:]).all()
     assert not list(tmp_path.glob(".*.part"))
-
-
-def refused(*commands):
-    """The line that each run of two ranks ends with."""
-    ends = several(2, *(["run", *command] for command in commands))
-    lines = []
-    for code, said in ends:
-        found = [line for line in said.splitlines() if line.startswith("asyncred:")]
-        assert code == 2 and len(found) == 1 and "Traceback" not in said, ends
-        lines += found
-    return lines
 
 
 def test_what_cannot_be_resumed(ct, cs, tmp_path):
@@ -235,7 +226,7 @@ def test_what_cannot_be_resumed(ct, cs, tmp_path):
     run(2, ct, tmp_path / "r.h5", "--updates", "32", "--checkpoint", kept)
     other = ["-o", tmp_path / "o.h5", "--resume", kept]
     mine = [ct, *other[:-2], "--overwrite", "--checkpoint"]
-    said = refused(
+    commands = (
         [cs, *other],
         [ct, *other[:-1], ct],
         [ct, *other[:-1], tmp_path / "none.h5"],
@@ -244,6 +235,7 @@ def test_what_cannot_be_resumed(ct, cs, tmp_path):
         [*mine, tmp_path / "o.h5"],
         [ct, *other, "--block", "32"],
     )
+    said = refused(2, *(["run", *command] for command in commands))
     words = (
         "c.h5: of another problem file",
         f"expected 'asyncred-checkpoint', {VERSION}",
@@ -256,5 +248,5 @@ def test_what_cannot_be_resumed(ct, cs, tmp_path):
     assert all(each in line for each, line in zip(words, said, strict=True)), said
     with h5py.File(kept, "r+") as file:
         file["x"][3, 4] = np.nan
-    assert "/x: block 0 holds NaN" in refused([ct, *other])[0]
+    assert "/x: block 0 holds NaN" in refused(2, ["run", ct, *other])[0]
     assert not (tmp_path / "o.h5").exists()

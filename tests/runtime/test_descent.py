@@ -47,6 +47,13 @@ def solved(ranks, problem, D, output, *flags):
     return read_result(output), done.stdout
 
 
+@pytest.fixture(scope="module")
+def least(problem, D, tmp_path_factory):
+    """The result of a run to the least of the objective."""
+    output = tmp_path_factory.mktemp("least") / "least.h5"
+    return solved(1, problem, D, output, "--tol", "1e-6")[0]
+
+
 @pytest.mark.parametrize("update", ["gradient", "proximal"])
 def test_the_objective_falls(update, problem, D, tmp_path):
     """On one rank; what is told of it has a block's share as of its last update."""
@@ -59,10 +66,9 @@ def test_the_objective_falls(update, problem, D, tmp_path):
 
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("flags", [("--mu", "0.02"), ("--step", "3", "--epochs", "1000")])
-def test_too_long_a_step_is_shortened(ranks, flags, problem, D, tmp_path):
+def test_too_long_a_step_is_shortened(ranks, flags, problem, D, least, tmp_path):
     """By the objective, or by the guard of the proximal update before; all end at its least."""
     found, said = solved(ranks, problem, D, tmp_path / "r.h5", *flags)
-    least, _ = solved(1, problem, D, tmp_path / "least.h5", "--tol", "1e-6")
     F, best = found.column("objective"), least.column("objective")[-1]
     assert max(F) > 1.05 * F[-1] and F[-1] < 1.02 * best
     assert found.provenance["relaxation"] < 1 and "steps too long" in said

@@ -9,7 +9,7 @@ from asyncred.files.problem import read_problem, write_matrix
 from asyncred.grid import BlockGrid
 from asyncred.metrics import snr
 from asyncred.operators import ParallelBeam
-from commands import ASYNCRED, reconstruct
+from commands import ASYNCRED, reconstruct_all
 from launch import mpirun
 
 FLAGS = ["--denoiser", "tv", "--sigma", "5", "--threads", "1", "--refresh", "20"]
@@ -64,13 +64,15 @@ def test_check(problem):
 
 @pytest.mark.ranks
 def test_all_methods_agree(problem):
-    serial = reconstruct(problem, 1, *FLAGS, "--method", "gm", "--epochs", "150")
+    blocks = (*FLAGS, "--epochs", "120")
+    whole = (*FLAGS, "--method", "gm", "--epochs", "150")
+    minibatch = (*FLAGS, "--minibatch", "140", "--decay", "100", "--epochs", "250")
+    serial, one = reconstruct_all(problem, 1, whole, blocks)
+    two, four = reconstruct_all(problem, 2, blocks, minibatch), reconstruct_all(problem, 4, blocks)
     assert snr(serial.truth, serial.image) > snr(serial.truth, serial.start) + 5
     assert serial.provenance["parameters"]["tau"] == 0.283  # 0.1 at sigma 10
-    whole = ["--epochs", "120"]
-    minibatch = ["--minibatch", "140", "--decay", "100", "--epochs", "250"]
-    for ranks, flags in ((1, whole), (2, whole), (4, whole), (2, minibatch)):
-        found = reconstruct(problem, ranks, *FLAGS, *flags)
-        assert snr(serial.image, found.image) > 35, (ranks, flags)
+    for found in (one, *two, *four):
+        said = (found.provenance["ranks"], found.provenance["parameters"]["minibatch"])
+        assert snr(serial.image, found.image) > 35, said
         drift = found.provenance["residual_drift"]
         assert len(drift) >= 3 and max(drift) < 1e-5, drift

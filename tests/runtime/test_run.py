@@ -5,28 +5,35 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import h5py
 
-from asyncred.commands.cli import main
+import commands
+from asyncred.commands.demo import demo
+from asyncred.errors import InputError
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from commands import ASYNCRED, several
+from asyncred.runtime.comm import Alone
+from commands import ASYNCRED, reconstruct_all, several
 from launch import end, find_mpirun, mpirun, processes_naming, ranks_of, start
 from networks import conditional_u_net, smoothing
+from spy import one_thread, spied
 
 pytestmark = pytest.mark.ranks
 
 BLOCKS = 16
 
 
+TV = ("--denoiser", "tv", "--sigma", "5")
+"""For what no other denoiser changes: it is the cheapest."""
+
+
 def simulate(path, *flags):
-    with pytest.raises(SystemExit, match="0"):
-        main(["simulate", "cs", str(path), "--size", "96", "--block", "24", *flags])
-    return path
+    return commands.simulate("cs", path, "--size", "64", "--block", "16", *flags)
 
 
 @pytest.fixture(scope="module")
@@ -70,20 +77,22 @@ def fixed_point(quick, tmp_path_factory):
 
 @pytest.mark.library
 @pytest.mark.parametrize(
-    ("method", "n"),
-    [("bc", 1), *((method, n) for method in ("sync", "async") for n in (1, 2, 4))],
+    ("n", "methods"),
+    [(1, ("bc", "sync", "async")), (2, ("sync", "async")), (4, ("sync", "async"))],
 )
-def test_every_method_reaches_the_fixed_point(method, n, quick, fixed_point, tmp_path):
-    problem = fixed_point.provenance["input"]
-    flags = ("--method", method, "--epochs", "3000", "--tol", "1e-5", "--report", "0.05")
-    found = reconstruct(n, problem, tmp_path / "r.h5", "--denoiser", quick, *flags)
-    assert found.complete
-    assert found.provenance["ranks"] == n
-    distance = np.linalg.norm(found.image - fixed_point.image) / np.linalg.norm(fixed_point.image)
-    assert distance <= 2e-3
-    assert abs(snr(found.truth, found.image) - snr(found.truth, fixed_point.image)) <= 0.05
-    assert found.per_block.sum() == found.per_rank.sum() == found.column("updates")[-1]
-    assert found.column("distance")[-1] < 1e-4
+def test_every_method_reaches_the_fixed_point(n, methods, quick, fixed_point):
+    problem = Path(fixed_point.provenance["input"])
+    flags = ("--denoiser", quick, "--epochs", "3000", "--tol", "1e-5", "--report", "0.05")
+    results = reconstruct_all(problem, n, *((*flags, "--method", method) for method in methods))
+    for method, found in zip(methods, results, strict=True):
+        assert found.complete
+        said = found.provenance
+        assert said["ranks"] == n and said["parameters"]["method"] == method
+        distance = np.linalg.norm(found.image - fixed_point.image)
+        assert distance <= 2e-3 * np.linalg.norm(fixed_point.image), method
+        assert abs(snr(found.truth, found.image) - snr(found.truth, fixed_point.image)) <= 0.05
+        assert found.per_block.sum() == found.per_rank.sum() == found.column("updates")[-1]
+        assert found.column("distance")[-1] < 1e-4, method
 
 
 def test_result_tells_what_was_done(problem, tmp_path):
@@ -102,10 +111,8 @@ def test_result_tells_what_was_done(problem, tmp_path):
 
 def test_a_conditional_denoiser_with_strides_on_an_odd_image(tmp_path):
     """Its level is said at the start and in the result; one rank or two find the same."""
-    problem = tmp_path / "odd.h5"
-    with pytest.raises(SystemExit, match="0"):
-        flags = ("--size", "61", "--block", "20", "--ratio", "1.5")
-        main(["simulate", "cs", str(problem), *flags])
+    flags = ("--size", "61", "--block", "20", "--ratio", "1.5")
+    problem = commands.simulate("cs", tmp_path / "odd.h5", *flags)
     network = conditional_u_net(tmp_path / "network.onnx")
     flags = ("--denoiser", network, "--sigma", "12.5", "--epochs", "300", "--tol", "1e-5")
     images = []
@@ -122,14 +129,14 @@ def test_a_conditional_denoiser_with_strides_on_an_odd_image(tmp_path):
 def test_stored_matrices_give_the_same_as_drawn_ones(problem, tmp_path):
     stored = simulate(tmp_path / "stored.h5", "--store-matrix")
     images = [
-        reconstruct(1, path, tmp_path / f"{k}.h5", "--updates", "64").image
+        reconstruct(1, path, tmp_path / f"{k}.h5", *TV, "--updates", "32").image
         for k, path in enumerate((problem, stored))
     ]
     np.testing.assert_array_equal(*images)
 
 
 def test_minibatches_and_uniform_order_and_start_from_a_file(quick, fixed_point, tmp_path):
-    flags = ("--minibatch", "216", "--order", "uniform", "--updates", "800", "--denoiser", quick)
+    flags = ("--minibatch", "96", "--order", "uniform", "--updates", "800", "--denoiser", quick)
     start = ("--start", fixed_point.path, "--step", "0.02")
     problem = fixed_point.provenance["input"]
     found = reconstruct(2, problem, tmp_path / "r.h5", *flags, *start)
@@ -138,21 +145,23 @@ def test_minibatches_and_uniform_order_and_start_from_a_file(quick, fixed_point,
 
 
 @pytest.mark.library
-def test_a_slow_rank_slows_only_itself(problem, tmp_path):
-    flags = ("--slow", "1:10", "--updates", "200")
-    fast, slow = reconstruct(2, problem, tmp_path / "async.h5", *flags).per_rank
+def test_a_slow_rank_slows_only_itself(problem):
+    flags = (*TV, "--slow", "1:10", "--updates", "160")
+    free, bound = reconstruct_all(problem, 2, flags, (*flags, "--method", "sync"))
+    fast, slow = free.per_rank
     assert fast >= 2 * slow
-    fast, slow = reconstruct(2, problem, tmp_path / "sync.h5", *flags, "--method", "sync").per_rank
+    fast, slow = bound.per_rank
     assert fast == slow
 
 
-def test_tolerance_and_time_limit_end_the_run(problem, tmp_path):
-    output = tmp_path / "r.h5"
-    found = reconstruct(2, problem, output, "--epochs", "9999", "--tol", "0.01", "--report", "0.1")
+def test_tolerance_and_time_limit_end_the_run(problem):
+    flags = (*TV, "--epochs", "99999")
+    near = (*flags, "--tol", "0.01", "--report", "0.05")
+    late = (*flags, "--tol", "0", "--max-time", "1")
+    found, cut = reconstruct_all(problem, 2, near, late)
     assert found.provenance["stopped"] == "tolerance" and found.complete
-    found = reconstruct(2, problem, output, "--epochs", "9999", "--max-time", "1", "--overwrite")
-    assert found.provenance["stopped"] == "time" and not found.complete
-    assert 0.9 <= found.column("seconds")[-1] <= 3
+    assert cut.provenance["stopped"] == "time" and not cut.complete
+    assert 0.9 <= cut.column("seconds")[-1] <= 3
 
 
 def test_divergence_is_noticed(problem, quick, tmp_path):
@@ -165,7 +174,7 @@ def test_divergence_is_noticed(problem, quick, tmp_path):
 def test_parameters_from_toml_with_flags_over_them(problem, tmp_path):
     (tmp_path / "run.toml").write_text(
         f'problem = "{problem}"\noutput = "{tmp_path / "r.h5"}"\n'
-        "tau = 0.5\nupdates = 32\nmax-time = 60\n"
+        "denoiser = 'tv'\ntau = 0.5\nupdates = 32\nmax-time = 60\n"
     )
     done = mpirun(
         2, *ASYNCRED, "run", "--config", tmp_path / "run.toml", "--tau", "0.3", timeout=60
@@ -176,8 +185,9 @@ def test_parameters_from_toml_with_flags_over_them(problem, tmp_path):
 
 
 def test_demo(tmp_path):
-    done = mpirun(2, *ASYNCRED, "demo", "-o", tmp_path / "demo", "--epochs", "3", timeout=120)
+    done, threads = spied(2, ("demo", "--epochs", "1", "-o", "demo"), tmp_path / "spy")
     assert done.returncode == 0, done.stderr
+    assert one_thread(threads), threads
     assert "dB before" in done.stdout and "dB after" in done.stdout
     assert (tmp_path / "demo/result.png").stat().st_size > 20_000
     assert read_result(tmp_path / "demo/result.h5").image.shape == (240, 240)
@@ -275,18 +285,24 @@ def test_bad_input_ends_the_job(problem, folder):
     """In time, with that exit code, no rank left behind: what one rank finds, and all of them."""
     for name in ("NaN", "unknown flag"):
         command = wrong_command(name, problem, folder)
-        refused(mpirun(4, *ASYNCRED, *command, timeout=30, cwd=folder), WRONG[name][1])
+        refused(mpirun(2, *ASYNCRED, *command, timeout=30, cwd=folder), WRONG[name][1])
         wait_for(lambda: not processes_naming(folder), 5)
 
 
 def test_more_ranks_than_blocks_are_refused(tmp_path):
-    problem = simulate(tmp_path / "problem.h5", "--block", "96")
-    refused(run(4, problem, tmp_path / "r.h5", timeout=30), ("1 blocks", "4 ranks"))
+    problem = commands.simulate("cs", tmp_path / "p.h5", "--size", "32", "--block", "32")
+    refused(run(2, problem, tmp_path / "r.h5", timeout=30), ("1 blocks", "2 ranks"))
+
+
+class Ten(Alone):
+    """Rank 0 of ten, as far as it is asked before it finds that they are too many."""
+
+    size = 10
 
 
 def test_a_demo_of_too_many_ranks_leaves_nothing(tmp_path):
-    done = mpirun(10, *ASYNCRED, "demo", "-o", tmp_path / "demo", timeout=60)
-    refused(done, ("10 ranks", "at most 9"))
+    with pytest.raises(InputError, match="demo: 10 ranks, expected at most 9"):
+        demo(Ten(), tmp_path / "demo", epochs=1, overwrite=False)
     assert not (tmp_path / "demo").exists()
 
 
@@ -312,17 +328,17 @@ def test_processes_that_do_not_see_each_other_are_refused(problem, tmp_path):
 @pytest.fixture(scope="module")
 def old_result(problem, tmp_path_factory):
     path = tmp_path_factory.mktemp("old") / "result.h5"
-    return reconstruct(2, problem, path, "--updates", "16").path
+    return reconstruct(2, problem, path, *TV, "--updates", "16").path
 
 
 @pytest.fixture
 def long_run(problem, old_result, tmp_path):
-    """A run of 4 ranks over an old result, long enough to be disturbed."""
+    """A run of 3 ranks over an old result, long enough to be disturbed."""
     output = tmp_path / "result.h5"
     old = old_result.read_bytes()
     output.write_bytes(old)
-    flags = ["--epochs", "1e6", "--overwrite", "--report", "0.1"]
-    job = start([find_mpirun(), "-n", "4", *ASYNCRED, "run", problem, "-o", output, *flags])
+    flags = [*TV, "--epochs", "1e7", "--tol", "0", "--overwrite", "--report", "0.1"]
+    job = start([find_mpirun(), "-n", "3", *ASYNCRED, "run", problem, "-o", output, *flags])
     assert job.stdout is not None
     for line in job.stdout:
         if "epoch" in line:  # the loop has begun
@@ -347,7 +363,7 @@ def test_a_killed_rank_ends_the_job(long_run):
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 def test_a_signal_at_any_rank_ends_the_run_with_its_result(long_run, number):
     job, output, _ = long_run
-    os.kill(ranks_of(output)[3], number)
+    os.kill(ranks_of(output)[2], number)
     stdout, stderr = job.communicate(timeout=20)
     assert job.returncode == 75, stdout + stderr
     found = read_result(output)
@@ -373,9 +389,8 @@ main(sys.argv[1:])
 
 @pytest.mark.library
 def test_a_failing_rank_ends_the_job_with_its_traceback(problem, tmp_path):
-    done = mpirun(
-        4, sys.executable, "-c", FAULT, "run", problem, "-o", tmp_path / "r.h5", timeout=15
-    )
+    command = (sys.executable, "-c", FAULT, "run", problem, "-o", tmp_path / "r.h5", *TV)
+    done = mpirun(3, *command, timeout=15)
     assert done.returncode not in (0, 2, 75)
     assert "Fault: on purpose" in done.stderr
     wait_for(lambda: not processes_naming(tmp_path), 5)

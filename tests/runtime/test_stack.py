@@ -12,7 +12,7 @@ import h5py
 
 from asyncred.files.result import ResultFile, create_result, read_result
 from asyncred.metrics import snr
-from commands import ASYNCRED
+from commands import ASYNCRED, several, simulate
 from launch import end, find_mpirun, mpirun, start
 from results import GRID, by_block, images, layout, record
 
@@ -25,8 +25,7 @@ def stack(tmp_path_factory):
     """A tomography problem of three slices: the photograph, darker and darker."""
     path = tmp_path_factory.mktemp("stack") / "stack.h5"
     flags = ("--size", "64", "--block", "32", "--views", "30")
-    done = mpirun(1, *ASYNCRED, "simulate", "ct", path, *flags, timeout=60)
-    assert done.returncode == 0, done.stderr
+    simulate("ct", path, *flags)
     with h5py.File(path, "r+") as file:
         for key in ("measurements/y", "truth"):
             values = file[key][:]
@@ -41,20 +40,32 @@ def run(ranks, problem, output, *flags):
     return done.stdout
 
 
+def run_all(ranks, problem, *runs):
+    """Several runs, each an output and flags, one after another by the same ranks."""
+    ends = several(
+        ranks, *(["run", problem, "-o", output, *FLAGS, *more] for output, *more in runs)
+    )
+    assert [code for code, _ in ends] == [0] * len(runs), ends
+
+
+def alone(tmp_path, k):
+    return tmp_path / f"{k}.h5", "--images", str(k)
+
+
 @pytest.mark.ranks
 def test_every_slice_is_a_row(stack, tmp_path):
     said = run(2, stack, tmp_path / "r.h5", "--method", "sync", "--ranks-per-image", "2")
     assert "image 2 (3 of 3): not converged: all updates asked for are made" in said
+    run_all(2, stack, *((*alone(tmp_path, k), "--method", "sync") for k in range(T)))
     for k in range(T):
         found = read_result(tmp_path / "r.h5", k)
         assert found.completed.tolist() == [True] * T and found.provenance["stopped"] == "budget"
         assert snr(found.truth, found.image) > snr(found.truth, found.start)
         assert found.per_block.sum() == found.per_rank.sum() == found.delays.sum() == 80
         assert len(found.provenance["residual_drift"]) == 1
-        run(2, stack, tmp_path / f"{k}.h5", "--method", "sync", "--images", str(k))
-        alone = read_result(tmp_path / f"{k}.h5")
-        np.testing.assert_allclose(found.start, alone.start, atol=1e-5)  # sums in any order
-        np.testing.assert_allclose(found.image, alone.image, atol=1e-5)
+        single = read_result(tmp_path / f"{k}.h5")
+        np.testing.assert_allclose(found.start, single.start, atol=1e-5)  # sums in any order
+        np.testing.assert_allclose(found.image, single.image, atol=1e-5)
     with h5py.File(tmp_path / "r.h5") as file:
         assert file["exchange/data"].shape == (T, 64, 64)
         np.testing.assert_array_equal(file["entry/images"], [0, 1, 2])
@@ -62,8 +73,8 @@ def test_every_slice_is_a_row(stack, tmp_path):
 
 @pytest.mark.ranks
 def test_some_slices_and_a_start_for_each(stack, tmp_path):
-    run(1, stack, tmp_path / "a.h5", "--images", "1:3")
-    run(1, stack, tmp_path / "b.h5", "--images", "1:3", "--start", tmp_path / "a.h5")
+    some = (tmp_path / "a.h5", "--images", "1:3")
+    run_all(1, stack, some, (tmp_path / "b.h5", *some[1:], "--start", some[0]))
     for row in range(2):
         first, second = (read_result(tmp_path / name, row) for name in ("a.h5", "b.h5"))
         np.testing.assert_array_equal(second.start, first.image)
@@ -85,14 +96,15 @@ def test_groups_of_ranks_take_images_from_a_queue(together, stack, tmp_path):
     assert sorted(re.findall(r"image (\d) \(\d of 3\): not converged: all updates", said)) == list(
         "012"
     )
+    if together == 1:
+        run_all(1, stack, *(alone(tmp_path, k) for k in range(T)))
     for k in range(T):
         found = read_result(tmp_path / "r.h5", k)
         assert found.completed.all() and found.per_block.sum() == found.per_rank.sum() == 80
         assert found.provenance["ranks"] == 4 and len(found.timing) <= together
         if together == 1:
-            run(1, stack, tmp_path / f"{k}.h5", "--images", str(k))
-            alone = read_result(tmp_path / f"{k}.h5")
-            np.testing.assert_array_equal(found.image, alone.image)
+            single = read_result(tmp_path / f"{k}.h5")
+            np.testing.assert_array_equal(found.image, single.image)
         else:
             assert snr(found.truth, found.image) > snr(found.truth, found.start)
 
@@ -178,10 +190,8 @@ def test_complex_images_come_back(tmp_path):
 def test_parts_of_a_stack_are_merged(stack, tmp_path):
     """As from a job array, on several numbers of ranks; a result like others comes of it."""
     whole, parts = tmp_path / "whole.h5", [tmp_path / f"{k}.h5" for k in range(3)]
-    run(1, stack, whole)
+    run_all(1, stack, (whole,), (parts[1], "--images", "1:3"), (parts[2], "--images", "0"))
     run(2, stack, parts[0], "--images", "2", "--max-time", "0.01", "--report", "0.001")
-    run(1, stack, parts[1], "--images", "1:3")
-    run(1, stack, parts[2], "--images", "0")
     for order in (parts, parts[::-1]):
         command = ["merge", tmp_path / "m.h5", *order, "--overwrite"]
         done = mpirun(1, *ASYNCRED, *command, timeout=60)
@@ -199,10 +209,11 @@ def test_parts_of_a_stack_are_merged(stack, tmp_path):
 
 @pytest.mark.ranks
 def test_parts_that_do_not_belong_together(stack, tmp_path):
-    run(1, stack, tmp_path / "a.h5", "--images", "0")
-    run(1, stack, tmp_path / "b.h5", "--images", "1", "--block", "16")
-    done = mpirun(1, *ASYNCRED, "merge", tmp_path / "m.h5", *tmp_path.glob("[ab].h5"), timeout=60)
-    assert done.returncode == 2 and "block is" in done.stderr
-    done = mpirun(1, *ASYNCRED, "merge", tmp_path / "m.h5", tmp_path / "a.h5", stack, timeout=60)
-    assert done.returncode == 2 and "stack.h5: /entry/images is missing" in done.stderr
+    parts = tmp_path / "a.h5", tmp_path / "b.h5"
+    run_all(1, stack, (parts[0], "--images", "0"), (parts[1], "--images", "1", "--block", "16"))
+    ends = several(
+        1, ["merge", tmp_path / "m.h5", *parts], ["merge", tmp_path / "m.h5", parts[0], stack]
+    )
+    words = ("block is", "stack.h5: /entry/images is missing")
+    assert all(code == 2 and word in said for (code, said), word in zip(ends, words, strict=True))
     assert not (tmp_path / "m.h5").exists()
