@@ -7,12 +7,15 @@ from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.grid import BlockGrid, BlockWindows
 from asyncred.operators import Coupled, LocalResidual
+from asyncred.red.anchored import AnchoredRed, Anchors, Pull
+from asyncred.red.anchored_red import anchored_red
 from asyncred.red.async_red import async_red
 from asyncred.red.operator import RedOperator
-from asyncred.red.sampling import EpochOrder, FullBatch, RandomRows
+from asyncred.red.pace import DONE, beginning
+from asyncred.red.sampling import EpochOrder, FullBatch, OwnTurn, RandomRows
 from asyncred.red.serial_red import LocalImage, bc_red, gm_red
 from asyncred.red.solver import AfterUpdates, Silent
-from asyncred.red.stepsize import FixedStep
+from asyncred.red.stepsize import FixedStep, ProximalStep
 from asyncred.red.sync_red import sync_red
 from asyncred.runtime.placement import owners
 from asyncred.runtime.stopping import AsyncStop, SyncStop
@@ -161,6 +164,68 @@ def test_reaches_the_fixed_point_of_gm_red(comm, D, algorithm, far):
     x_star, _ = serial(D, gm_red, updates=200)
     far_ranks = range(comm.size) if far else ()
     found, r = run(comm, D, algorithm, updates=150 * len(GRID), far=far_ranks)
+    assert np.linalg.norm(found - x_star) <= 2e-3 * np.linalg.norm(x_star)
+    drift = np.linalg.norm(r - (MODEL.whole(GRID, found) - Y))
+    assert drift <= 1e-4 * np.linalg.norm(Y)
+
+
+def anchored(residual, D, blocks):
+    """The anchored update of some blocks, from 0."""
+    pace = beginning(len(GRID))
+    pace[:, DONE] = 1
+
+    def still():
+        return {i: np.zeros(GRID.window(i, 0).shape, np.float32) for i in blocks}
+
+    return AnchoredRed(
+        RedOperator(GRID, coupled(residual), D, tau=TAU),
+        None,
+        Anchors(still(), still(), still()),
+        dict(enumerate(pace)),
+        Pull(mu=TAU, beta=0.3, steps=2),
+    )
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_anchors_reach_the_fixed_point_of_gm_red(comm, D, far):
+    if comm.size > len(GRID):
+        pytest.skip("of at most as many ranks as blocks")
+    x_star, _ = serial(D, gm_red, updates=200)
+    owner = owners(len(GRID), comm.size)
+    own = [i for i in range(len(GRID)) if owner[i] == comm.rank]
+    others = range(comm.size) if far else ()
+    b = len(GRID)
+    with (
+        Counters(comm, sums=7) as counters,
+        SharedResidual(comm, MODEL, far=others) as residual,
+        SharedImage(
+            comm,
+            BlockWindows(GRID, D.halo, D.align),
+            owner,
+            x0=lambda i: np.zeros(GRID.window(i, 0).shape, np.float32),
+            counters=counters,
+            far=others,
+        ) as x,
+    ):
+        residual.fill(lambda groups: -Y[groups.start : groups.stop])
+        anchored_red(
+            anchored(residual, D, own),
+            x,
+            order=EpochOrder(own, [7, comm.rank]),
+            turn=OwnTurn(own, 2),
+            step=ProximalStep(spread=b**0.5, b=b),
+            relaxed=lambda: 1.0,
+            stop=AsyncStop(
+                counters, most=len(own), updates=60 * b, seconds=np.inf, signalled=lambda: False
+            ),
+            monitor=Silent(),
+        )
+        x.barrier()
+        found = np.empty(GRID.shape, np.float32)
+        for i in range(b):
+            found[GRID.block(i)] = x.block(i)
+        r = whole(residual)
+        x.barrier()
     assert np.linalg.norm(found - x_star) <= 2e-3 * np.linalg.norm(x_star)
     drift = np.linalg.norm(r - (MODEL.whole(GRID, found) - Y))
     assert drift <= 1e-4 * np.linalg.norm(Y)

@@ -1,11 +1,20 @@
 """The random choices: every block and every measurement gets its share."""
 
 from collections import Counter
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from asyncred.red.sampling import EpochOrder, FullBatch, LeastUpdated, RandomRows, UniformOrder
+from asyncred.red.sampling import (
+    EpochOrder,
+    FullBatch,
+    LeastUpdated,
+    OwnTurn,
+    RandomRows,
+    SharedTurn,
+    UniformOrder,
+)
 
 BLOCKS = [3, 5, 8, 13]
 
@@ -138,3 +147,37 @@ def test_no_subset():
     assert FullBatch().draw(20) is None
     minibatch = RandomRows(5, [0])
     assert minibatch.draw(5) is None and minibatch.draw(3) is None
+
+
+def test_own_blocks_take_their_turn_and_go_on_where_they_were():
+    turn = OwnTurn([3, 5, 8], 2)
+    seen = [j for _ in range(6) for j in turn.after(3)]
+    assert sorted(seen) == sorted([3, 5, 8] * 4)
+    again = OwnTurn([3, 5, 8], 2, done=4)
+    assert [j for _ in range(2) for j in again.after(3)] == seen[8:]
+    assert list(OwnTurn([3], 0).after(3)) == []
+
+
+def test_a_shared_turn_holds_what_it_updates_and_passes_over_what_others_hold():
+    class Board:
+        blocks: ClassVar = [2, 4, 6]
+
+        def __init__(self):
+            self.held = {2, 4}  # 2 by this rank, 4 by another
+
+        def look(self):
+            free = np.array([i not in self.held for i in self.blocks])
+            return np.zeros(3, np.int64), free
+
+        def claim(self, i, updates):
+            self.held.add(i)
+            return True
+
+        def release(self, i):
+            self.held.remove(i)
+
+    board, seen = Board(), []
+    for j in SharedTurn(board, 3, first=0).after(2):
+        seen.append(j)
+        assert j in board.held
+    assert seen == [2, 6] and board.held == {2, 4}
