@@ -169,6 +169,7 @@ def main() -> None:
     os.sched_setaffinity(0, cores)  # of the runs too: what is expected holds for two cores
     name = processor(cores)
     cases = [case for case in CASES if case.always or options.all or options.write]
+    cases.sort(key=lambda case: case.block != 128)  # each kind once before the limit
     with tempfile.TemporaryDirectory() as folder:
         try:
             bench = Bench(Path(folder), cases, cores, patience=options.wait)
