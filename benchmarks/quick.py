@@ -11,12 +11,13 @@ cores meanwhile is said beside it.
 Only the command line and the result file are used, so that any version of the program can be
 measured, in the environment of a user, who tells no BLAS how many threads to take.
 
-    python benchmarks/quick.py [--all] [--write]
+    python benchmarks/quick.py [--all] [--write] [--limit SECONDS]
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import tempfile
@@ -120,13 +121,18 @@ def discs() -> NDArray[np.float32]:
     return image
 
 
-def measure(bench: Bench, cases: Sequence[Case], expected: Expected) -> Found:
-    """All cases, each printed as a row of a table once it is there."""
+def measure(
+    bench: Bench, cases: Sequence[Case], expected: Expected, *, end: float = math.inf
+) -> Found:
+    """All cases, each printed as a row of a table once it is there; none that begins after end."""
     over = [f"{after} over {before}" for before, after in pairwise(LAYOUTS)]
     head = [*HEAD[1:], *LAYOUTS, *over]
     print("| " + " | ".join(head) + " |\n" + "| --- " * len(head) + "|")
     rows: Found = {}
-    for case in cases:
+    for k, case in enumerate(cases):
+        if time.perf_counter() > end:
+            print(f"no time for {', '.join(f'{one.kind} {one.block}' for one in cases[k:])}")
+            break
         rows[case] = bench.row(case, expected)
         cells = [case.kind, case.block, *expected.compare(case, rows[case])]
         print("| " + " | ".join(map(str, cells)) + " |", flush=True)
@@ -157,11 +163,13 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="every kind in every size")
     parser.add_argument("--write", action="store_true", help=f"expect what {PASSES} passes find")
     parser.add_argument("--wait", type=float, default=5, help="s, for other work to end (5)")
+    parser.add_argument("--limit", type=float, default=math.inf, help="s, then no case begins")
     options = parser.parse_args()
     cores, start = two_cores(), time.perf_counter()
     os.sched_setaffinity(0, cores)  # of the runs too: what is expected holds for two cores
     name = processor(cores)
     cases = [case for case in CASES if case.always or options.all or options.write]
+    cases.sort(key=lambda case: case.block != 128)  # each kind once before the limit
     with tempfile.TemporaryDirectory() as folder:
         try:
             bench = Bench(Path(folder), cases, cores, patience=options.wait)
@@ -170,7 +178,7 @@ def main() -> None:
                 write_expected(name, [measure(bench, cases, nothing) for _ in range(PASSES)])
             else:
                 expected = read_expected(name)
-                judge(measure(bench, cases, expected), expected)
+                judge(measure(bench, cases, expected, end=start + options.limit), expected)
         except RuntimeError as error:
             print(f"not measured further: {error}")
             return

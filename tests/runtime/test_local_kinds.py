@@ -51,7 +51,7 @@ def test_all_methods_agree(problem, alone):
     two, four = reconstruct_all(problem, 2, flags, sync), reconstruct_all(problem, 4, flags)
     for found in (one, *two, *four):
         said = (found.provenance["ranks"], found.provenance["parameters"]["method"])
-        assert snr(serial.image, found.image) > 35, said
+        assert snr(serial.image, found.image) > (35 if said[1] == "sync" else 45), said
         assert found.column("distance")[-1] < 1e-3, said
 
 

@@ -73,6 +73,6 @@ def test_all_methods_agree(problem):
     assert serial.provenance["parameters"]["tau"] == 0.283  # 0.1 at sigma 10
     for found in (one, *two, *four):
         said = (found.provenance["ranks"], found.provenance["parameters"]["minibatch"])
-        assert snr(serial.image, found.image) > 35, said
+        assert snr(serial.image, found.image) > (40 if said[1] else 50), said
         drift = found.provenance["residual_drift"]
         assert len(drift) >= 3 and max(drift) < 1e-5, drift
