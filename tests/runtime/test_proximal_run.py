@@ -112,6 +112,20 @@ def test_what_does_not_fit_is_refused(problem, tmp_path):
         "--momentum is '1', expected": ("--momentum", "1"),
         "nothing: no such file, nor a shipped denoiser": ("--draft", "nothing"),
         "expected those of": ("--draft", "fast-s10"),
+        "--rounds: of --update anchored, found proximal": ("--rounds", "2"),
+        "anchored has its own order and step, found --minibatch": (
+            "--update",
+            "anchored",
+            "--minibatch",
+            "9",
+        ),
+        "anchored with --tau 0": ("--update", "anchored", "--tau", "0"),
+        "--factors: of --update proximal, found anchored": (
+            "--update",
+            "anchored",
+            "--factors",
+            tmp_path / "f.h5",
+        ),
     }
     commands = (("run", problem, "-o", output, *flags) for flags in expected.values())
     for message, line in zip(expected, refused(2, *commands), strict=True):

@@ -92,7 +92,8 @@ class AnchoredRed(RedOperator):
         self.anchors, self._pace = anchors, pace
         self._mu0, self._beta, self._steps = pull.mu, pull.beta, pull.steps
         self._bounds, self._scale = pull.bounds, pull.scale
-        self._inverses: dict[int, Circulant | None] = {}
+        self._inverses: dict[int, Circulant] = {}
+        self._helps: bool | None = None
 
     def anchor(self, i: int, x_tilde: Image, relaxed: float) -> tuple[Image, Image]:
         """(1) with mu over ``relaxed``; x_i - D_i(x), and how far w_i went."""
@@ -149,13 +150,19 @@ class AnchoredRed(RedOperator):
         return -v_j
 
     def _inverse(self, j: int) -> Circulant | None:
-        """The preconditioner of block j, if one helps."""
+        """The preconditioner of block j, if that of the rank's first block is found to help."""
+        if self._helps is None:
+            first = min(self.anchors.w)
+            normal = partial(self.A.normal, first)
+            tried = self._circulant(first)
+            rng = np.random.default_rng(first)
+            self._helps = tried.helps(normal, self._mu0, self._steps, rng)
+        return self._circulant(j) if self._helps else None
+
+    def _circulant(self, j: int) -> Circulant:
         if j not in self._inverses:
-            shape, dtype = self.anchors.w[j].shape, self.anchors.w[j].dtype
-            normal = partial(self.A.normal, j)
-            found = Circulant(normal, shape, dtype)
-            helps = found.helps(normal, self._mu0, self._steps, np.random.default_rng(j))
-            self._inverses[j] = found if helps else None
+            w_j = self.anchors.w[j]
+            self._inverses[j] = Circulant(partial(self.A.normal, j), w_j.shape, w_j.dtype)
         return self._inverses[j]
 
     def _mu(self, i: int) -> float:

@@ -73,6 +73,8 @@ def proximal_of(
     anchoring = _anchoring(asked, problem, tau)
     mu, momentum = _parameters(asked, model, tau, anchoring)
     if anchoring is None:
+        if asked.rounds is not None:
+            raise InputError("--rounds: of --update anchored, found proximal")
         return Proximal(mu, momentum, asked.inner or INNER, asked.factors, None)
     rounds = anchoring.rounds if asked.rounds is None else asked.rounds
     return Proximal(mu, momentum, asked.inner or ANCHORED_INNER, None, rounds)
@@ -90,6 +92,8 @@ def _anchoring(asked: UpdateConfig, problem: Problem, tau: float) -> Anchoring |
     if asked.kind == "anchored":
         if tau == 0:
             raise InputError("--update anchored with --tau 0: expected --update proximal --mu")
+        if asked.factors is not None:
+            raise InputError("--factors: of --update proximal, found anchored")
         return found or Anchoring()
     return found if asked.kind == "auto" and asked.factors is None else None
 
