@@ -10,7 +10,7 @@ from asyncred.denoisers.onnx import Denoiser
 from asyncred.grid import region_shape
 from asyncred.history import Times
 from asyncred.operators import Image, Operator
-from asyncred.red.anchored import AnchoredRed, Anchors, Pull
+from asyncred.red.anchored import Anchors, Pull
 from asyncred.red.bounds import BoundedRed
 from asyncred.red.continuation import Continued
 from asyncred.red.draft import DraftedRed
@@ -22,6 +22,7 @@ from asyncred.runtime.instrument import (
     SlowedDenoiser,
     SlowedOperator,
     Slowness,
+    TimedAnchored,
     TimedDenoiser,
     TimedOperator,
 )
@@ -49,12 +50,13 @@ def direction(
     cheaper = None if draft is None else timed(draft)
     scale = job.shades[1] - job.shades[0]
     if job.anchored is not None:
-        return AnchoredRed(
+        return TimedAnchored(
             G,
             cheaper,
             moving,
             pace,
             Pull(job.anchored.mu, job.anchored.momentum, job.anchored.steps, job.bounds, scale),
+            times=times,
         )
     if cheaper is not None:
         G = DraftedRed(G, cheaper, pace, scale=scale)

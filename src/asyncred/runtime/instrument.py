@@ -1,4 +1,4 @@
-"""Where a rank's time goes, and how to waste it on purpose: wrappers around D and A."""
+"""Where a rank's time goes, and how to waste it on purpose: wrappers around D, A and G."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from asyncred.denoisers.onnx import Array, Denoiser
 from asyncred.history import Times
 from asyncred.operators import Image, Operator, Rows
+from asyncred.red.anchored import AnchoredRed, Anchors, Pull
+from asyncred.red.operator import RedOperator
+from asyncred.red.pace import Pace
 
 
 class TimedDenoiser:
@@ -81,6 +84,32 @@ class TimedOperator:
     def lipschitz(self, i: int, minibatch: int | None) -> float:
         """L_i."""
         return self._A.lipschitz(i, minibatch)
+
+
+class TimedAnchored(AnchoredRed):
+    """The anchored update, with all of its inner solve in ``times.gradient``."""
+
+    def __init__(
+        self,
+        G: RedOperator,
+        cheaper: RedOperator | None,
+        anchors: Anchors,
+        pace: Pace,
+        pull: Pull,
+        *,
+        times: Times,
+    ) -> None:
+        super().__init__(G, cheaper, anchors, pace, pull)
+        self._times = times
+
+    def direction(self, j: int, x_j: Image, g_j: Image) -> Image:
+        """d_j."""
+        times, start = self._times, time.perf_counter()
+        before = times.gradient + times.slowed
+        out = super().direction(j, x_j, g_j)
+        inside = times.gradient + times.slowed - before
+        times.gradient += time.perf_counter() - start - inside
+        return out
 
 
 class Slowness:

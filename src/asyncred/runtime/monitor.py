@@ -194,14 +194,15 @@ class RunMonitor:
         sums = self._counters.collect().sum(axis=0)
         return float(sums[6]) if sums[1] == self._reference.blocks else None
 
-    def close(self, G_square: float | None) -> None:
-        """End the history, with ||G||^2 of the final x where that was evaluated.
+    def close(self, G_square: float | None, error: float) -> None:
+        """End the history, with ||x - truth||^2 of the final x, and ||G||^2 where it was evaluated.
 
         What is not known because some block was never updated is NaN.
         """
         sums = self._counters.collect().sum(axis=0)
         if G_square is not None:
             sums[2] = G_square
+        sums[5] = error
         last = self._sample_of(sums)
         if sums[1] < self._reference.blocks:
             distance = math.nan if G_square is None else last.distance

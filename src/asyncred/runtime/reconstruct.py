@@ -194,5 +194,9 @@ def _close_history(state: State, reason: Reason) -> None:
     state.monitor.end()
     exact = minibatch and reason in (Reason.BUDGET, Reason.TOLERANCE)
     G_square = _G_square(state.job, state.x) if exact else None
+    own = 0.0
+    for i, truth in state.job.truth.items():
+        own += float(np.sum(np.square(np.abs(state.x.block(i) - truth), dtype=np.float64)))
+    error = float(state.job.team.comm.allreduce(own))
     if state.job.team.comm.rank == 0:
-        state.monitor.close(G_square)
+        state.monitor.close(G_square, error)
