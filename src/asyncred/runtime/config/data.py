@@ -61,7 +61,7 @@ class DataConfig:
         metavar="auto|none|LOW:HIGH",
         default="auto",
         shown="auto: if the denoiser has a potential, the values of --range and of the start, and "
-        "a quarter more, for the attenuation of most raw scans from 0 on; else none",
+        "a quarter more, but for the attenuation of most raw scans nothing below 0; else none",
     )
     block: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
@@ -117,8 +117,8 @@ class DataConfig:
     )
     phase: str = parameter(
         checks.Choice("none", "paganin"),
-        "attenuation from intensities at one distance behind an object of one material, by "
-        "Paganin's filter; needs the three numbers below",
+        "paganin: attenuation from intensities at one distance behind an object of one material, "
+        "by Paganin's filter; needs --energy, --distance and --delta-beta",
         section="phase",
         default="none",
     )
@@ -131,7 +131,8 @@ class DataConfig:
     )
     distance: float | None = parameter(
         checks.number("a number > 0, in metres", open_low=True),
-        "from the object to the detector; in a beam that diverges R1 R2 / (R1 + R2)",
+        "from the object to the detector; in a beam that diverges R1 R2 / (R1 + R2), R1 from the "
+        "source to the object, R2 from there to the detector",
         section="phase",
         metavar="METRES",
         default=None,
@@ -149,7 +150,7 @@ class DataConfig:
         section="phase",
         metavar="MICROMETRES",
         default=None,
-        shown="the file's",
+        shown="as the file says",
     )
     noise_scan: Path | None = parameter(
         checks.path,

@@ -17,7 +17,7 @@ from asyncred.errors import InputError, did_you_mean
 SECTIONS = {
     "basic": "what most runs need",
     "data": "the data: which part, and how it is read",
-    "phase": "phase contrast: attenuation from it, in raw scans of tomography",
+    "phase": "phase contrast in raw scans of tomography: attenuation computed from it",
     "layout": "where things are in a scan: HDF5 files of any layout, and TIFF files",
     "denoiser": "the denoiser",
     "update": "the update of a block",

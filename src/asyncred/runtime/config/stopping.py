@@ -12,7 +12,7 @@ EPOCHS = 400
 """Of a run that is told no budget."""
 
 PROXIMAL_TOL = 1e-4
-"""Where such a run by the proximal update stops: its steps shrink fast."""
+"""Where such a run by the proximal or the anchored update stops: its steps shrink fast."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class StoppingConfig:
         section="basic",
         metavar="NUMBER",
         default=None,
-        shown="1e-4 if no epochs or updates are given and the update is proximal, else 0",
+        shown="1e-4 if neither epochs nor updates are given, except with --update gradient; else 0",
     )
     max_time: float = parameter(
         checks.duration,
@@ -66,7 +66,7 @@ class StoppingConfig:
         return math.ceil((EPOCHS if self.epochs is None else self.epochs) * blocks)
 
     def tolerance(self, *, proximal: bool) -> float:
-        """Of the step of an epoch, by the proximal or the gradient update."""
+        """Of the step of an epoch; ``proximal``: not by the gradient update."""
         if self.tol is not None:
             return self.tol
         told = self.updates is not None or self.epochs is not None or self.tol_distance > 0

@@ -22,33 +22,33 @@ class UpdateConfig:
     kind: str = parameter(
         checks.Choice("auto", "gradient", "proximal", "anchored"),
         "gradient: a step against G, as in the paper; proximal: one that also solves the data "
-        "term of the block; anchored: the same, with several updates of the data term for each "
-        "call of the denoiser",
+        "term of the block; anchored: one call of the denoiser, then updates of several blocks by "
+        "the data term",
         name="update",
         section="update",
         default="auto",
-        shown="auto: anchored, for dense compressive sensing proximal, unless another flag needs "
-        "the gradient",
+        shown="auto: anchored, or proximal for dense compressive sensing; gradient where another "
+        "flag needs it",
     )
     mu: float | None = parameter(
         checks.number("a number > 0", open_low=True),
-        "how firmly the proximal and the anchored update hold a block to its old value: smaller "
-        "is a longer step",
+        "how firmly the proximal update holds a block to its old value, and the anchored one to "
+        "its anchor; smaller is a longer step",
         section="update",
         metavar="NUMBER",
         default=None,
-        shown="with a potential by its curvature, else tau / 2 or more, by what is known of "
-        "the denoiser",
+        shown="from the curvature of the denoiser's potential; without one tau / 2 to tau, by "
+        "what is known of the denoiser",
     )
     momentum: float | None = parameter(
         checks.number("a number >= 0 and < 1", below=1),
-        "share of a block's last update that is added to its next one, except with --update "
-        "gradient",
+        "share of the last update of a block, or of its anchor, that is added to the next one; "
+        "not with --update gradient",
         section="update",
         metavar="BETA",
         default=None,
-        shown="0.6 anchored, 0.8 for inpainting; 0.3 proximal, 0 there where the denoiser is "
-        "proven nonexpansive",
+        shown="anchored 0.6, for inpainting 0.8; proximal 0.3, or 0 if the denoiser is proven "
+        "nonexpansive",
     )
     inner: int | None = parameter(
         checks.integer("an integer >= 1", low=1),
@@ -56,7 +56,7 @@ class UpdateConfig:
         section="update",
         metavar="STEPS",
         default=None,
-        shown="2 anchored, 3 proximal",
+        shown="anchored 2, proximal 3",
     )
     rounds: int | None = parameter(
         checks.integer("an integer >= 0", low=0),
