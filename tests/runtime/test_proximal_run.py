@@ -65,7 +65,7 @@ def test_every_way_there_ends_there(problem, star):
         ("--inner", "1"),
         ("--method", "sync"),
     )
-    flags = ("--update", "proximal", "--denoiser", "tv", "--sigma", "5", "--epochs", "80")
+    flags = ("--update", "proximal", "--denoiser", "tv", "--sigma", "5", "--epochs", "120")
     results = reconstruct_all(problem, 2, *((*flags, *way) for way in ways))
     for way, found in zip(ways, results, strict=True):
         assert distance(found, star) < 2e-3, way
