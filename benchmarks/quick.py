@@ -178,7 +178,8 @@ def main() -> None:
                 write_expected(name, [measure(bench, cases, nothing) for _ in range(PASSES)])
             else:
                 expected = read_expected(name)
-                judge(measure(bench, cases, expected, end=start + options.limit), expected)
+                in_turn = sorted(cases, key=lambda case: case.block != 128)  # each kind once first
+                judge(measure(bench, in_turn, expected, end=start + options.limit), expected)
         except RuntimeError as error:
             print(f"not measured further: {error}")
             return
