@@ -13,15 +13,15 @@ from asyncred.files.checkpoint import VERSION, previous, read_past
 from asyncred.files.problem import read_problem
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from commands import ASYNCRED, refused, several
+from commands import ASYNCRED, THREADS, refused, several
 from launch import end, find_mpirun, mpirun, ranks_of, start
 
-TV = ("--denoiser", "tv", "--sigma", "5")
+TV = ("--denoiser", "tv", "--sigma", "5", *THREADS)
 pytestmark = pytest.mark.ranks
 
 
 def run(ranks, problem, output, *flags, code=0):
-    command = [*ASYNCRED, "run", problem, "-o", output, *TV, "--threads", "1", *flags]
+    command = [*ASYNCRED, "run", problem, "-o", output, *TV, *flags]
     done = mpirun(ranks, *command, timeout=120)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
@@ -47,7 +47,7 @@ def test_one_rank_goes_on_bit_for_bit(kind, ct, cs, tmp_path):
         kept = tmp_path / f"c{k}.h5"
         half, whole = ("32", "64") if "gm" in flags else ("21", "42")
         commands += [
-            ["run", problem, "-o", tmp_path / name, *TV, "--threads", "1", *flags, *refresh, *more]
+            ["run", problem, "-o", tmp_path / name, *TV, *flags, *refresh, *more]
             for name, more in (
                 (f"whole{k}.h5", ("--updates", whole)),
                 (f"half{k}.h5", ("--updates", half, "--checkpoint", kept)),

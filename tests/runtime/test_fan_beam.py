@@ -8,7 +8,7 @@ import h5py
 from asyncred.files.problem import read_problem
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from commands import ASYNCRED, several, simulate
+from commands import ASYNCRED, THREADS, several, simulate
 from launch import mpirun
 
 SMALL = ["--size", "64", "--block", "32", "--seed", "2", "--photons", "2e4"]
@@ -43,7 +43,7 @@ def test_simulated_measurements_are_line_integrals(problem):
 
 @pytest.mark.ranks
 def test_every_number_of_ranks_has_the_same_image(problems, tmp_path):
-    flags = ["--denoiser", "tv", "--sigma", "5", "--tau", "0.2", "--tol", "1e-4"]
+    flags = ["--denoiser", "tv", "--sigma", "5", "--tau", "0.2", "--tol", "1e-4", *THREADS]
     outputs = {(kind, n): tmp_path / f"{n}-{problems[kind].name}" for kind in KINDS for n in RANKS}
     for n in RANKS:
         commands = (["run", problems[kind], "-o", outputs[kind, n], *flags] for kind in KINDS)

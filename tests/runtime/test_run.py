@@ -18,7 +18,7 @@ from asyncred.errors import InputError
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
 from asyncred.runtime.comm import Alone
-from commands import ASYNCRED, reconstruct_all, several
+from commands import ASYNCRED, THREADS, reconstruct_all, several
 from launch import end, find_mpirun, mpirun, processes_naming, ranks_of, start
 from networks import conditional_u_net, smoothing
 from spy import one_thread, spied
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.ranks
 BLOCKS = 16
 
 
-TV = ("--denoiser", "tv", "--sigma", "5")
+TV = ("--denoiser", "tv", "--sigma", "5", *THREADS)
 """For what no other denoiser changes: it is the cheapest."""
 
 
@@ -72,7 +72,7 @@ def fixed_point(quick, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fixed")
     problem = simulate(folder / "problem.h5", "--ratio", "1.5", "--noise-snr", "20")
     flags = ("--method", "gm", "--epochs", "3000", "--tol", "1e-6", "--report", "0.05")
-    return reconstruct(1, problem, folder / "gm.h5", "--denoiser", quick, *flags)
+    return reconstruct(1, problem, folder / "gm.h5", "--denoiser", quick, *THREADS, *flags)
 
 
 @pytest.mark.library
@@ -114,7 +114,7 @@ def test_a_conditional_denoiser_with_strides_on_an_odd_image(tmp_path):
     flags = ("--size", "61", "--block", "20", "--ratio", "1.5")
     problem = commands.simulate("cs", tmp_path / "odd.h5", *flags)
     network = conditional_u_net(tmp_path / "network.onnx")
-    flags = ("--denoiser", network, "--sigma", "12.5", "--epochs", "300", "--tol", "1e-5")
+    flags = ("--denoiser", network, "--sigma", "12.5", "--epochs", "300", "--tol", "1e-5", *THREADS)
     images = []
     for n, method in ((1, "gm"), (2, "async")):
         output = tmp_path / f"{n}.h5"

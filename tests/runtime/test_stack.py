@@ -12,11 +12,11 @@ import h5py
 
 from asyncred.files.result import ResultFile, create_result, read_result
 from asyncred.metrics import snr
-from commands import ASYNCRED, several, simulate
+from commands import ASYNCRED, THREADS, several, simulate
 from launch import end, find_mpirun, mpirun, start
 from results import GRID, by_block, images, layout, record
 
-FLAGS = ("--denoiser", "tv", "--sigma", "5", "--epochs", "20")
+FLAGS = ("--denoiser", "tv", "--sigma", "5", "--epochs", "20", *THREADS)
 T = 3
 
 

@@ -13,6 +13,8 @@ from asyncred.files.result import Result, read_result
 from launch import mpirun
 
 ASYNCRED = (sys.executable, "-m", "asyncred")
+THREADS = ("--threads", "1")
+"""More do not pay on blocks as small as those of tests, and take the cores of other tests."""
 
 
 def simulate(kind: str, path: Path, *flags: str | Path) -> Path:
@@ -27,7 +29,7 @@ def simulate(kind: str, path: Path, *flags: str | Path) -> Path:
 def reconstruct(problem: Path, ranks: int, *flags: str | Path, row: int = 0) -> Result:
     """Run it, over any earlier result beside it, and read an image."""
     output = problem.with_name("result.h5")
-    command = ("run", problem, "-o", output, "--overwrite", *flags)
+    command = ("run", problem, "-o", output, "--overwrite", *THREADS, *flags)
     done = mpirun(ranks, *ASYNCRED, *command, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return read_result(output, row)
@@ -37,7 +39,7 @@ def reconstruct_all(problem: Path, ranks: int, *runs: Sequence[str | Path]) -> l
     """Results of several runs, each with flags of its own, one after another by the same ranks."""
     outputs = [problem.with_name(f"result-{k}.h5") for k in range(len(runs))]
     commands = [
-        ("run", problem, "-o", output, "--overwrite", *flags)
+        ("run", problem, "-o", output, "--overwrite", *THREADS, *flags)
         for output, flags in zip(outputs, runs, strict=True)
     ]
     ends = several(ranks, *commands)
