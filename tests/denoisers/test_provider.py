@@ -4,13 +4,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from asyncred.commands.simulate.cs import simulate_demo
 from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.onnx import OnnxDenoiser, open_session
 from asyncred.denoisers.provider import CPU, EXECUTION, Provider, choose_provider
 from asyncred.files.result import read_result
 from asyncred.runtime.config import RunConfig
-from commands import ASYNCRED
+from commands import ASYNCRED, simulate
 from launch import mpirun
 from networks import smoothing
 
@@ -84,8 +83,8 @@ def test_run_says_where_it_runs_and_refuses_what_is_missing(tmp_path):
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
     problem, result = tmp_path / "p.h5", tmp_path / "r.h5"
-    simulate_demo(problem, overwrite=False)
-    command = (*ASYNCRED, "run", problem, "-o", result, "--updates", "9", "--threads", "1")
+    simulate("cs", problem, "--size", "64", "--block", "16")
+    command = (*ASYNCRED, "run", problem, "-o", result, "--updates", "16", "--threads", "1")
     done = mpirun(2, *command, timeout=60)
     assert done.returncode == 0 and ", on cpu\n" in done.stdout, done.stderr
     found = read_result(result).provenance
