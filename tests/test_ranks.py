@@ -11,8 +11,7 @@ PARALLEL = Path(__file__).parent / "parallel"
 
 
 @pytest.mark.ranks
-@pytest.mark.library
-@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize("n", [1, *(pytest.param(n, marks=pytest.mark.library) for n in (2, 4))])
 def test_parallel(n):
     pytest_command = (sys.executable, "-m", "mpi4py", "-m", "pytest", "-p", "no:cacheprovider")
     done = mpirun(n, *pytest_command, PARALLEL, timeout=300, env={"ASYNCRED_TEST_RANKS": str(n)})

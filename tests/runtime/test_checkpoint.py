@@ -64,7 +64,7 @@ def test_one_rank_goes_on_bit_for_bit(kind, ct, cs, tmp_path):
         assert found.column("updates")[-1] == found.delays.sum() == (64 if "gm" in flags else 42)
 
 
-@pytest.fixture(scope="module", params=["ct", "cs"])
+@pytest.fixture(scope="module", params=[pytest.param("ct", marks=pytest.mark.library), "cs"])
 def cut(request, tmp_path_factory):
     """A problem, the checkpoint of a run on four ranks that its time limit cut, the uncut SNR."""
     problem, folder = request.getfixturevalue(request.param), tmp_path_factory.mktemp("cut")
@@ -79,7 +79,6 @@ def cut(request, tmp_path_factory):
     return problem, kept, snr(expected.truth, expected.image)
 
 
-@pytest.mark.library
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_any_number_of_ranks_goes_on(ranks, cut, tmp_path):
     """The parameters are the checkpoint's."""
@@ -125,8 +124,7 @@ def wait(condition, job):
         time.sleep(0.01)
 
 
-@pytest.mark.library
-@pytest.mark.parametrize("attempt", range(2))
+@pytest.mark.parametrize("attempt", [pytest.param(0, marks=pytest.mark.library), 1])
 def test_a_killed_run_goes_on(attempt, ct, tmp_path):
     """SIGKILL to all ranks at once, at a moment of its own; the last checkpoint is whole."""
     kept, output = tmp_path / "c.h5", tmp_path / "r.h5"

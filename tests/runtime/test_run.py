@@ -75,10 +75,13 @@ def fixed_point(quick, tmp_path_factory):
     return reconstruct(1, problem, folder / "gm.h5", "--denoiser", quick, *THREADS, *flags)
 
 
-@pytest.mark.library
 @pytest.mark.parametrize(
     ("n", "methods"),
-    [(1, ("bc", "sync", "async")), (2, ("sync", "async")), (4, ("sync", "async"))],
+    [
+        (1, ("bc", "sync", "async")),
+        (2, ("sync", "async")),
+        pytest.param(4, ("sync", "async"), marks=pytest.mark.library),
+    ],
 )
 def test_every_method_reaches_the_fixed_point(n, methods, quick, fixed_point):
     problem = Path(fixed_point.provenance["input"])

@@ -86,8 +86,7 @@ def test_some_slices_and_a_start_for_each(stack, tmp_path):
 
 
 @pytest.mark.ranks
-@pytest.mark.library
-@pytest.mark.parametrize("together", [1, 2, 3])
+@pytest.mark.parametrize("together", [1, pytest.param(2, marks=pytest.mark.library), 3])
 def test_groups_of_ranks_take_images_from_a_queue(together, stack, tmp_path):
     """Every image once; where one rank has an image to itself, bit for bit what it is alone."""
     said = run(4, stack, tmp_path / "r.h5", "--ranks-per-image", str(together))

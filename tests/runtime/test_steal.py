@@ -28,9 +28,8 @@ def spread(result):
     return counts[-1] - counts[1]
 
 
-@pytest.mark.library
 @pytest.mark.parametrize("n", [2, 4])
-@pytest.mark.parametrize("kind", ["cs", "ct"])
+@pytest.mark.parametrize("kind", ["cs", pytest.param("ct", marks=pytest.mark.library)])
 def test_blocks_are_updated_equally_often_though_a_rank_is_slow(kind, n, cs, ct):
     """In legs where the residual is renewed; the slow rank makes what it can, the others more."""
     problem, slow = {"cs": cs, "ct": ct}[kind], ("--slow", f"{n - 1}:10")
