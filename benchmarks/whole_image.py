@@ -144,13 +144,13 @@ def anderson(whole: Whole, mu: float, steps: int) -> Iterator[Array]:
         yield x
 
 
-def limit(whole: Whole, passes: int = 600) -> Array:
-    """x*, to a step of 2e-6."""
+def limit(whole: Whole, passes: int = 300) -> Array:
+    """x*, to a step of 1e-5."""
     x = whole.x0
-    for k, found in enumerate(anderson(whole, whole.tau * max(0.5, whole.curvature / 2), 60)):
+    for k, found in enumerate(anderson(whole, whole.tau * max(0.5, whole.curvature / 2), 30)):
         step = np.linalg.norm(found - x) / np.linalg.norm(found)
         x = found
-        if step < 2e-6 or k >= passes:
+        if step < 1e-5 or k >= passes:
             break
     return x
 
