@@ -11,25 +11,9 @@ from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.receptive import ReceptiveField
 from asyncred.denoisers.tiles import EXACT, tile_error, try_windows, within
 from asyncred.grid import BlockGrid
-from networks import BINOMIAL, save, smoothing, u_net
+from networks import gated, save, smoothing, u_net
 
 GRID = BlockGrid((75, 98), (24, 20))
-
-
-def gated(path, *, stride=1):
-    """Half the smoothing of a coarse image, weighted by its mean: global, as squeeze-excite is."""
-    ones = np.ones((1, 1, stride, stride), np.float32)
-    nodes = [
-        make_node("Conv", ["x", "down"], ["d"], strides=[stride] * 2),
-        make_node("GlobalAveragePool", ["d"], ["mean"], "pooling"),
-        make_node("Sigmoid", ["mean"], ["gate"]),
-        make_node("ConvTranspose", ["d", "up"], ["u"], strides=[stride] * 2),
-        make_node("Conv", ["u", "kernel"], ["s"], pads=[1] * 4),
-        make_node("Sub", ["x", "s"], ["r"]),
-        make_node("Mul", ["r", "gate"], ["noise"]),
-        make_node("Sub", ["x", "noise"], ["y"]),
-    ]
-    return save(path, nodes, {"down": ones / stride**2, "up": ones, "kernel": BINOMIAL})
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])

@@ -23,6 +23,10 @@ STANDARD = ("", "ai.onnx")
 """The domain of ONNX's own operators."""
 
 
+MIXING = "MatMulAddFusion"
+"""An optimisation that makes one axis of all pixels, which hides where they lie."""
+
+
 @dataclass(frozen=True)
 class Folded:
     """A network for inputs of one size: no node computes what is known beforehand."""
@@ -104,7 +108,10 @@ def fold(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> Folded:
         options.optimized_model_filepath = str(path)
         try:
             ort.InferenceSession(
-                fixed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                fixed.SerializeToString(),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=[MIXING],
             )
         except Exception as error:  # ONNX Runtime raises classes of its own
             raise ValueError(first_line(error)) from None
