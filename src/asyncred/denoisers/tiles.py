@@ -104,14 +104,16 @@ def within(model: DenoiserModel, error: float, grid: BlockGrid | None = None) ->
     count = -(-min(largest, FARTHEST) // step)
     D = OnnxDenoiser(model, threads=1)
     tiles = _tiles(model, D, grid, count * step)
-    low, high = -1, count
-    if not tiles.error(high * step, align) <= error:
-        if model.halo_known:
+    low, high = -1, 0
+    while not tiles.error(high * step, align) <= error:
+        if high == count and model.halo_known:
             return model
-        raise ValueError(
-            f"{model.path}: no halo up to {high * step} pixels brings tiles within {error:g} of "
-            "the whole; expected a larger error, or --halo N"
-        )
+        if high == count:
+            raise ValueError(
+                f"{model.path}: no halo up to {high * step} pixels brings tiles within {error:g} "
+                "of the whole; expected a larger error, or --halo N"
+            )
+        low, high = high, min(max(1, 2 * high), count)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if tiles.error(middle * step, align) <= error else (middle, high)
