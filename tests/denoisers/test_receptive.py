@@ -321,6 +321,18 @@ def test_filled_up_to_a_multiple_by_the_network_itself(tmp_path):
     assert model.field == ReceptiveField(1, 8) and error <= EXACT
 
 
+def test_volumes(tmp_path):
+    """Two convolutions, one of them with a stride that a transposed one takes back."""
+    nodes = chain(
+        ("Conv", ["cube"], {"pads": [1] * 6}),
+        ("Conv", ["cube"], {"pads": [1] * 6, "strides": [1, 2, 2]}),
+        ("ConvTranspose", ["cells3"], {"strides": [1, 2, 2]}),
+    )
+    weights = {"cube": kernel(1, 1, 3, 3, 3), "cells3": kernel(1, 1, 1, 2, 2)}
+    path = save(tmp_path / "network.onnx", nodes, weights, shape=("n", 1, "d", "h", "w"))
+    assert receptive_field(onnx.load(path)) == ReceptiveField(3, 2)
+
+
 def branch(name, *nodes):
     y = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
     return onnx.helper.make_graph(nodes, name, [], [y])

@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.helper import make_node
 
+from asyncred.commands.models import describe_model
 from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.shipped import model_path
@@ -264,3 +265,16 @@ def test_denoiser_for_weak_noise(tmp_path):
         make_node("Sub", ["x", "noise"], ["y"]),
     ]
     assert inspect_denoiser(save(tmp_path / "network.onnx", nodes, weights)).output == "image"
+
+
+def test_models_says_how_a_network_is_used(tmp_path):
+    said = describe_model(inspect_denoiser(colour(tmp_path / "network.onnx"), sigma=0.1))
+    assert "image xs as NCHW, output y: three colours, " in said
+    assert "noise level as the last channel" in said and "tiles equal the whole" in said
+
+
+def test_models_warns_of_a_picture_that_is_worse(tmp_path):
+    """Of weak noise a denoiser for strong noise takes the picture away, too."""
+    path = smoothing(tmp_path / "network.onnx", layers=12)
+    said = describe_model(inspect_denoiser(path, value_range=(0, 1)))
+    assert "WORSE than the noisy one" in said and "--denoiser-range LOW:HIGH" in said

@@ -31,8 +31,8 @@ from asyncred.denoisers.receptive_rules import POINTWISE, RULES
 
 __all__ = ["ReceptiveField", "UnboundedReceptiveFieldError", "receptive_field"]
 
-SIZES = ((192, 384), (384, 576))
-"""Of the images for which the graph is read: the strides of every usual network divide them."""
+SIZES = ((192, 384, 192), (384, 576, 384))
+"""Of the images for which the graph is read, the third of volumes: usual strides divide them."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ _CONTRIBUTED = frozenset(["FusedConv", "Gelu", "QuickGelu", "FastGelu", "BiasGel
 
 
 def receptive_field(model: onnx.ModelProto) -> ReceptiveField:
-    """Halo and alignment of a network that maps [n, c, h, w] to the same shape.
+    """Halo and alignment of a network that maps [n, c, h, w], or [n, c, d, h, w], to the same.
 
     Raises UnboundedReceptiveFieldError, naming the node, where no bound is known.
     """
-    first, second = (_read(model, size) for size in SIZES)
+    d = len(sides_of(inputs_of(model.graph)[0])) - 2
+    first, second = (_read(model, size[:d]) for size in SIZES)
     for name, (node, seen) in first.items():
         if name in second and second[name][1] != seen:
             raise unbounded(node, "does not work alike on images of every size")
@@ -66,7 +67,7 @@ def receptive_field(model: onnx.ModelProto) -> ReceptiveField:
 
 def _conclude(outputs: Sequence[Seen], strides: Sequence[Fraction]) -> ReceptiveField:
     seen = [span for one in outputs for span in one.spans]
-    if any(one.axes != (2, 3) for one in outputs):
+    if any(one.axes not in ((2, 3), (2, 3, 4)) for one in outputs):
         raise UnboundedReceptiveFieldError("the output does not lie as [n, c, h, w]")
     if any(span.a != 1 for span in seen):
         raise UnboundedReceptiveFieldError("the output has not the resolution of the input")
@@ -79,7 +80,7 @@ Reading = dict[str, tuple[onnx.NodeProto, Seen]]
 """Of each tensor that depends on the image the node that made it, and how it does."""
 
 
-def _read(model: onnx.ModelProto, size: tuple[int, int]) -> Reading:
+def _read(model: onnx.ModelProto, size: tuple[int, ...]) -> Reading:
     """What the tensors see of an image of this size."""
     image, *others = inputs_of(model.graph)
     shapes = {value.name: [side or 1 for side in _ones(value)] for value in others}
@@ -89,11 +90,13 @@ def _read(model: onnx.ModelProto, size: tuple[int, int]) -> Reading:
         folded = fold(model, shapes)
     except ValueError as error:
         raise UnboundedReceptiveFieldError(
-            f"on an image of {size[0]}x{size[1]} pixels: {error}"
+            f"on an image of {'x'.join(map(str, size))} pixels: {error}"
         ) from None
     one = Span(Fraction(1), Fraction(0), Fraction(0))
     source = onnx.NodeProto(op_type="input", name=image.name)
-    found: Reading = {image.name: (source, Seen((2, 3), (one, one)))}
+    found: Reading = {
+        image.name: (source, Seen(tuple(range(2, 2 + len(size))), (one,) * len(size)))
+    }
     for node in folded.graph.node:
         seen = {k: found[name][1] for k, name in enumerate(node.input) if name in found}
         if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):

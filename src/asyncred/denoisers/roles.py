@@ -112,8 +112,9 @@ def possible_roles(path: Path, model: onnx.ModelProto, asked: Mapping[str, str])
     if not found:
         said = ", ".join(f"{name} {_words(value)}" for name, value in inputs.items())
         raise ValueError(
-            f"{path}: inputs are {said}; expected an image of floats, [n, c, h, w] or channels "
-            f"last, with 1, 2 or 3 channels, and maybe a noise level; {WAY_OUT}"
+            f"{path}: inputs are {said}; expected an image of floats of two dimensions, "
+            "[n, c, h, w] or channels last, with 1, 2 or 3 channels, and maybe a noise level; "
+            f"{WAY_OUT}"
         )
     return found
 
