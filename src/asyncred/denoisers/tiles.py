@@ -157,9 +157,21 @@ def found_align(model: DenoiserModel) -> int:
         inside = (..., slice(edge, -edge), slice(edge, -edge))
         errors[shift] = float(np.abs(part - whole[..., shift:, shift:])[inside].max())
     if not errors:
-        raise ValueError(f"{model.path}: takes pictures of {SIDE}x{SIDE} pixels and no others")
+        return _coarse(model, D, x)
     least = min(errors.values())
     return min(shift for shift in errors if errors[shift] <= APART * least + EXACT)
+
+
+def _coarse(model: DenoiserModel, D: OnnxDenoiser, x: Array) -> int:
+    """The alignment of a network that takes no smaller multiples. Raises ValueError."""
+    try:
+        D(np.ascontiguousarray(x[..., SIDE // 2 :, SIDE // 2 :]))
+    except ValueError:
+        raise ValueError(
+            f"{model.path}: takes pictures of {SIDE}x{SIDE} pixels, and none that are smaller by 1 "
+            f"to {SIDE // 2}; --align A says of which number its sides are multiples"
+        ) from None
+    return SIDE // 2
 
 
 def try_windows(model: DenoiserModel, grid: BlockGrid) -> None:
