@@ -123,12 +123,14 @@ def test_show(tmp_path, ok, refused):
 def test_models(tmp_path, ok):
     assert "fast-s5: sigma 5/255, halo 7, " in ok("models")
     out = ok("models", "fast-s5")
-    assert "returns the image" in out and "halo 7 pixels" in out and ": exact" in out
+    assert "returns the image" in out and "halo 7 pixels" in out and "tiles equal the whole" in out
     assert "0.00021 GFLOP per pixel" in out and "PSNR 34.17 dB, denoised 38.5" in out
     assert "at 9 points, by derivative of the graph; expansive there" in out
     assert "Lipschitz constant: at most" in out and ", the product of those of its layers" in out
     out = ok("models", smoothing(tmp_path / "own.onnx", noise=True))
-    assert "returns the noise; range 0 to 1; sigma unknown" in out and ": exact" in out
+    assert (
+        "returns the noise; range 0 to 1; sigma unknown" in out and "tiles equal the whole" in out
+    )
     assert "expansive there" not in out
 
 
@@ -141,7 +143,7 @@ def test_models_with_a_potential(tmp_path, ok, refused):
         "the second output is g, pixel by pixel\n"
     )
     out = ok("models", D)
-    assert "returns the image" in out and "halo 4 pixels" in out and ": exact" in out
+    assert "returns the image" in out and "halo 4 pixels" in out and "tiles equal the whole" in out
     assert "potential g: its Hessian, I - J_D, has eigenvalues from " in out
     assert " at 9 points (derivative of the graph)" in out and "NOT the gradient" not in out
     assert "D.onnx: exists; --overwrite replaces it" in refused("models", network, "--potential", D)

@@ -10,8 +10,9 @@ import pytest
 
 from asyncred.denoisers.bound import convolution_norm
 from asyncred.denoisers.inspection import inspect_denoiser
-from asyncred.denoisers.onnx import EXACT, OnnxDenoiser
+from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.receptive import ReceptiveField, receptive_field
+from asyncred.denoisers.tiles import EXACT
 from asyncred.grid import BlockGrid
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

@@ -16,6 +16,7 @@ from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.jacobian import jacobian_norm
 from asyncred.denoisers.onnx import DenoiserModel
 from asyncred.denoisers.receptive import ReceptiveField
+from asyncred.denoisers.roles import Roles
 from asyncred.denoisers.shipped import find_model
 from networks import BINOMIAL, conditional, save, smoothing, u_net
 
@@ -25,9 +26,7 @@ def normal(*shape, seed=0):
 
 
 def any_model(path, **changes):
-    values = {"output": "image", "batch": 1, **changes}
-    field = ReceptiveField(2, 2)
-    return DenoiserModel(path, values["output"], 0.0, 1.0, field, values["batch"], 0, None, True)
+    return DenoiserModel(path, Roles("x", "y"), field=ReceptiveField(2, 2), **changes)
 
 
 def dense_norm(path, channels, side):
@@ -145,11 +144,6 @@ UNKNOWN = {
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_no_bound(name, tmp_path):
     assert certified_bound(any_model(UNKNOWN[name](tmp_path / "network.onnx"))) is None
-
-
-def test_no_bound_of_a_batch(tmp_path):
-    path = smoothing(tmp_path / "network.onnx", shape=(2, 1, "h", "w"))
-    assert layer_bound(any_model(path, batch=2)) is None
 
 
 def test_stated_bound(tmp_path):

@@ -14,6 +14,7 @@ from asyncred.denoisers.jacobian import (
 )
 from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser
 from asyncred.denoisers.receptive import ReceptiveField
+from asyncred.denoisers.roles import Roles
 from asyncred.denoisers.shipped import find_model
 from asyncred.files.pictures import load_image
 from networks import BINOMIAL, conditional, save, smoothing, u_net
@@ -27,7 +28,7 @@ def picture(shape=SHAPE, seed=0):
 
 def any_model(path, *, output="image", field=(2, 1)):
     """A model as inspect_denoiser makes it, of a network that need not denoise."""
-    return DenoiserModel(path, output, 0.0, 1.0, ReceptiveField(*field), 1, 0, None, True)
+    return DenoiserModel(path, Roles("x", "y"), output, field=ReceptiveField(*field))
 
 
 def dense(D, shape=SHAPE):

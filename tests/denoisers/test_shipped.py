@@ -2,7 +2,8 @@
 
 import matplotlib.image
 
-from asyncred.denoisers.shipped import model_names, model_path, photograph_path
+from asyncred.denoisers.pictures import photograph_path
+from asyncred.denoisers.shipped import model_names, model_path
 
 
 def test_every_name_is_a_file():

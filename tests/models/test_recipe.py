@@ -12,8 +12,9 @@ import pytest
 
 from asyncred.denoisers.appraise import gflop_per_pixel
 from asyncred.denoisers.inspection import inspect_denoiser
-from asyncred.denoisers.onnx import EXACT, OnnxDenoiser, tiling_error
+from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.shipped import model_names, model_path
+from asyncred.denoisers.tiles import EXACT, tiling_error
 from asyncred.runtime.config.load import tomllib
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

@@ -139,6 +139,22 @@ def conditional_u_net(path: Path) -> Path:
     return save(path, nodes, weights, more={"sigma": (1,)})
 
 
+def gated(path: Path, *, stride: int = 1) -> Path:
+    """Half the smoothing of a coarse image, weighted by its mean: global, as squeeze-excite is."""
+    ones = np.ones((1, 1, stride, stride), np.float32)
+    nodes = [
+        make_node("Conv", ["x", "down"], ["d"], strides=[stride] * 2),
+        make_node("GlobalAveragePool", ["d"], ["mean"], "pooling"),
+        make_node("Sigmoid", ["mean"], ["gate"]),
+        make_node("ConvTranspose", ["d", "up"], ["u"], strides=[stride] * 2),
+        make_node("Conv", ["u", "kernel"], ["s"], pads=[1] * 4),
+        make_node("Sub", ["x", "s"], ["r"]),
+        make_node("Mul", ["r", "gate"], ["noise"]),
+        make_node("Sub", ["x", "noise"], ["y"]),
+    ]
+    return save(path, nodes, {"down": ones / stride**2, "up": ones, "kernel": BINOMIAL})
+
+
 def random_weights(path: Path, *, seed: int = 0) -> Path:
     """Two convolutional layers of unit-variance random weights: no denoiser."""
     rng = np.random.default_rng(seed)

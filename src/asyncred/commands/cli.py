@@ -144,7 +144,9 @@ def _denoiser(name: str | None, options: argparse.Namespace) -> DenoiserConfig:
         name=name,
         output=options.denoiser_output,
         range=options.denoiser_range,
+        inputs=options.denoiser_inputs,
         halo=options.halo,
+        align=options.align,
         sigma=options.sigma,
     )
 

@@ -23,7 +23,14 @@ Commands = Any
 
 DECLARED = parameters(RunConfig)
 
-OF_THE_DENOISER = ("sigma", "denoiser_output", "denoiser_range", "halo")
+OF_THE_DENOISER = (
+    "sigma",
+    "denoiser_output",
+    "denoiser_range",
+    "denoiser_inputs",
+    "halo",
+    "align",
+)
 """What ``check`` and ``models`` take of it as ``run`` does."""
 
 SHELLS = ("bash", "zsh")

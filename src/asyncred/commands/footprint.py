@@ -43,7 +43,8 @@ def _main() -> None:
     import asyncred.runtime.app  # noqa: F401
 
     model, window = pickle.load(sys.stdin.buffer)
-    OnnxDenoiser(model, threads=1)(np.zeros(window, np.float32))
+    shape = window if model.roles.planes == 1 else (model.roles.planes, *window)
+    OnnxDenoiser(model, threads=1)(np.zeros(shape, np.float32))
     print(_peak())
 
 

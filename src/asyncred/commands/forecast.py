@@ -12,7 +12,7 @@ import numpy as np
 
 from asyncred.commands.footprint import process_bytes
 from asyncred.denoisers.onnx import Denoiser, DenoiserModel, OnnxDenoiser
-from asyncred.denoisers.values import Parts
+from asyncred.denoisers.values import Complex, Parts
 from asyncred.files.problem import CoupledData, LocalData, Problem
 from asyncred.grid import BlockGrid, region_shape
 from asyncred.operators import Rows
@@ -81,7 +81,7 @@ def try_update(job: Job) -> Cost:
     minibatch = FullBatch() if job.minibatch is None else RandomRows(job.minibatch, [0])
     D: Denoiser = OnnxDenoiser(model, threads=1)
     if np.dtype(data.dtype).kind == "c":
-        D = Parts(D)
+        D = Complex(D) if model.roles.planes == 2 else Parts(D)
     x = np.full(largest_window(job.grid, model), 0.5, data.dtype)
     i = max(range(len(job.grid)), key=lambda i: math.prod(region_shape(job.grid.block(i))))
     halo, residual = model.field.halo, 0

@@ -12,13 +12,20 @@ from asyncred.denoisers.appraise import (
 )
 from asyncred.denoisers.bound import layer_bound, stated_bound
 from asyncred.denoisers.inspection import inspect_denoiser
-from asyncred.denoisers.onnx import EXACT, DenoiserModel, halo_error
+from asyncred.denoisers.onnx import DenoiserModel
 from asyncred.denoisers.potential import write_potential
 from asyncred.denoisers.shipped import find_model, model_names
+from asyncred.denoisers.tiles import proved
 from asyncred.files.whole import check_writable, written_whole
+from asyncred.runtime.denoising import tiles_said
 
 ROUNDING = 1e-3
 """By which a norm may pass a bound without contradicting it."""
+
+WORSE = (
+    ", WORSE than the noisy one: is its range another (--denoiser-range LOW:HIGH), or was it made "
+    "for stronger noise?"
+)
 
 GRADIENT = 1e-2
 """By which a change of the potential, or J_D, may differ from what its gradient step has."""
@@ -35,23 +42,25 @@ def list_models() -> str:
 
 def describe_model(model: DenoiserModel) -> str:
     """What an ONNX file does, found by its graph and by trying it. Raises ValueError."""
-    error = halo_error(model)
+    model, error = proved(model)
     quality, norm = photograph_quality(model), worst_norm(model)
     return "\n".join(
         [
             f"{model.path}",
+            *_taken(model),
             f"returns the {model.output}; range {model.low:g} to {model.high:g}; {level(model)}",
             f"halo {model.field.halo} pixels, windows aligned to {model.field.align}, "
             f"{_size(model)}",
-            f"tiles differ from the whole by at most {error:.1e}: "
-            + ("exact" if error <= EXACT else "NOT exact"),
+            tiles_said(model, error),
             f"photograph with noise of {255 * quality.sigma:.4g}/255: PSNR "
-            f"{quality.before:.2f} dB, denoised {quality.after:.2f} dB",
+            f"{quality.before:.2f} dB, denoised {quality.after:.2f} dB"
+            + (WORSE if quality.after < quality.before else ""),
             f"stretches small differences up to {norm.value:.4g} times: norm of its Jacobian at "
             f"{norm.points} points, by {norm.method}"
             + ("; expansive there" if norm.value > 1 + ROUNDING else ""),
             *_potential(model),
             _bound(model, norm.value),
+            *(f"note: {note}" for note in model.notes),
         ]
     )
 
@@ -83,6 +92,28 @@ def level(model: DenoiserModel) -> str:
         return f"{level}, an input" if model.conditional else level
     low, high = model.sigma_range
     return f"{level}, an input, {255 * low:.4g} to {255 * high:.4g}"
+
+
+def _taken(model: DenoiserModel) -> list[str]:
+    """How the network is used, where that is not as usual."""
+    roles, found = model.roles, []
+    if roles.plain:
+        return []
+    found.append(
+        {1: "one channel", 2: "two channels, the parts of complex values"}.get(
+            roles.channels, "three colours, of a gray image the same three times, their mean taken"
+        )
+    )
+    forms = {
+        "number": f"noise level as the number {roles.level}",
+        "map": f"noise level as the map {roles.level}",
+        "last": "noise level as the last channel",
+        "first": "noise level as the first channel",
+    }
+    found += [forms[roles.form]] if roles.form else []
+    found += ["size of the image freed"] if roles.fixed else []
+    found += ["cast from float32 and back"] if roles.converted else []
+    return [f"image {roles.image} as {roles.layout}, output {roles.output}: {'; '.join(found)}"]
 
 
 def _potential(model: DenoiserModel) -> list[str]:

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from asyncred.denoisers.derivative import DifferentiableNetwork, Node, NoDerivativeError
-from asyncred.denoisers.metadata import read_metadata, stated_at, stated_numbers
+from asyncred.denoisers.metadata import stated_at, stated_numbers
 from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser
+from asyncred.denoisers.trial import LARGE
 
 FREQUENCIES = 32
 """Per axis, at least: where the transform of a kernel is evaluated."""
@@ -41,8 +41,7 @@ def stated_bound(model: DenoiserModel) -> float | None:
 
     None where there is none. Raises ValueError where it is no number.
     """
-    graph = onnx.load(str(model.path), load_external_data=False)
-    found = stated_numbers(model.path, read_metadata(graph), "asyncred.lipschitz", 1)
+    found = stated_numbers(model.path, model.stated, "asyncred.lipschitz", 1)
     return found[0] if found else None
 
 
@@ -51,23 +50,25 @@ def stated_curvature(model: DenoiserModel) -> float | None:
 
     None where it does not. Raises ValueError where that cannot be read.
     """
-    graph = onnx.load(str(model.path), load_external_data=False)
-    return stated_at(model.path, read_metadata(graph), "asyncred.hessian", model.sigma)
+    return stated_at(model.path, model.stated, "asyncred.hessian", model.sigma)
 
 
 def layer_bound(model: DenoiserModel) -> float | None:
     """The Lipschitz constant of D as its layers bound it, 1 more where they return the noise.
 
-    None where the network has a layer of no known constant.
+    None where the network has a layer of no known constant, or so many parameters that the norms
+    of its kernels would take minutes.
     """
+    if model.parameters > LARGE or model.roles.planes > 1:
+        return None
     align = model.field.align
     side = align * math.ceil(2 + model.field.halo / align)  # large enough for every layer
     x = np.full((side, side), 0.5, np.float32)
     D = OnnxDenoiser(model, threads=1)
-    if model.batch > 1 or not _takes(D, x):
+    if not _takes(D, x):
         return None
     try:
-        network = DifferentiableNetwork(onnx.load(str(model.path)), threads=1)
+        network = DifferentiableNetwork(model.network(), threads=1)
         bounds = {network.source: 1.0}
         for node in network.nodes(D.feeds(x)):
             before = [bounds[node.proto.input[k]] for k in node.varying]

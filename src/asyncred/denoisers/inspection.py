@@ -8,30 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
-from asyncred.denoisers.metadata import (
-    CLEAN,
-    DEFAULT_SIGMA,
-    POTENTIAL,
-    read_levels,
-    read_metadata,
-    stated_numbers,
-)
-from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser, open_session
+from asyncred.denoisers.folding import first_line, inputs_of, sides_of
+from asyncred.denoisers.metadata import read_levels, read_metadata, stated_numbers
+from asyncred.denoisers.onnx import DenoiserModel, OnnxDenoiser
+from asyncred.denoisers.pictures import smooth
 from asyncred.denoisers.receptive import (
     ReceptiveField,
     UnboundedReceptiveFieldError,
     receptive_field,
 )
+from asyncred.denoisers.roles import WAY_OUT, Roles, possible_roles, read_asked
+from asyncred.denoisers.tiles import found_align
+from asyncred.denoisers.trial import noise_left, try_out
 
-NOISE_LEFT = 0.99
-"""A denoiser leaves less than this share of the noise of a picture; the identity leaves it all."""
-
-EXPECTED = (
-    "expected one float32 input [n, 1, h, w] with free h and w, maybe a second named sigma, and "
-    "one output like the first, or two of them named clean and potential"
-)
+SIDE = 64
+"""Of the picture on which it is tried whether a network runs: most strides divide it."""
 
 
 def inspect_denoiser(
@@ -39,56 +31,130 @@ def inspect_denoiser(
     *,
     output: str = "auto",
     value_range: tuple[float, float] | None = None,
-    halo: int | None = None,
+    halo: int | str | None = None,
+    align: int | None = None,
     sigma: float | None = None,
+    inputs: str | None = None,
 ) -> DenoiserModel:
     """Read an ONNX file and find out, by its graph and by trying it, what it does.
 
     ``output`` is ``image``, ``noise`` or ``auto``; ``value_range`` the network's values for 0 and
-    1; both default to what the file's metadata says, else to a trial and to (0, 1). ``halo``
-    stands in where the graph gives no bound. ``sigma`` is the noise level, in [0, 1], for a
-    conditional network; it defaults to that of the metadata, else to ``DEFAULT_SIGMA``.
+    1; both default to what the file's metadata says, else to a trial. ``halo`` and ``align`` stand
+    in where the graph gives no bound; a halo in words is looked for later, by ``tiles.within``.
+    ``sigma`` is the noise level, in [0, 1], for a conditional network; it defaults to that of the
+    metadata, else to ``DEFAULT_SIGMA``. ``inputs`` says which tensors are the image and the level.
 
     Raises ValueError, naming the file and what was expected, where it is no denoiser.
     """
-    graph, session = _open(path)
+    graph = _load(path)
     metadata = read_metadata(graph)
-    batch, conditional = _check_inputs(path, session)
-    potential = _check_outputs(path, session)
-    low, high = value_range or stated_numbers(path, metadata, "asyncred.range", 2) or (0.0, 1.0)
-    level, levels = read_levels(path, metadata, conditional, sigma)
-    field, known = _field(path, graph, halo)
     if output == "auto":
         output = _stated_output(path, metadata)
-    parameters = sum(int(np.prod(item.dims)) for item in graph.graph.initializer)
-    model = DenoiserModel(
+    value_range = value_range or _pair(stated_numbers(path, metadata, "asyncred.range", 2))
+    base = DenoiserModel(
         path,
-        output,
-        low,
-        high,
-        field,
-        batch,
-        parameters,
-        level,
-        known,
-        conditional,
-        levels,
-        potential,
+        Roles("", ""),
+        output=output,
+        parameters=sum(int(np.prod(item.dims)) for item in graph.graph.initializer),
     )
-    model = replace(model, output=_try_out(model))
-    return model if halo is None else model.with_halo(halo)
+    model = _with_roles(base, graph, _asked(path, inputs, metadata), metadata, sigma)
+    model = _with_field(model, halo, align)
+    return try_out(model, value_range)
 
 
-def _field(path: Path, graph: onnx.ModelProto, halo: int | None) -> tuple[ReceptiveField, bool]:
-    """The receptive field, by the graph (True) or else by ``halo``. Raises ValueError."""
+def _pair(numbers: tuple[float, ...] | None) -> tuple[float, float] | None:
+    return None if numbers is None else (numbers[0], numbers[1])
+
+
+def _asked(path: Path, inputs: str | None, metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """Which tensors are what, as the user or else the file says. Raises ValueError."""
+    if inputs is not None:
+        return read_asked("--denoiser-inputs", inputs)
+    stated = metadata.get("asyncred.inputs", "")
+    return read_asked(f"{path}: metadata asyncred.inputs", stated) if stated else {}
+
+
+def _with_roles(
+    base: DenoiserModel,
+    graph: onnx.ModelProto,
+    asked: Mapping[str, str],
+    metadata: Mapping[str, str],
+    sigma: float | None,
+) -> DenoiserModel:
+    """With the roles that its tensors have: of those with which it runs the best denoiser's.
+
+    Raises ValueError where it runs with none.
+    """
+    path, running, reasons = base.path, [], []
+    for roles in possible_roles(path, graph, asked):
+        try:
+            level, levels = read_levels(path, metadata, bool(roles.form), sigma)
+            model = replace(base, roles=roles, sigma=level, sigma_range=levels)
+            _run(model)
+            running.append(model)
+        except ValueError as error:
+            reasons.append(str(error))
+    if not running:
+        out = _fixed_sides(graph) or (WAY_OUT if "--sigma" not in reasons[0] else "")
+        raise ValueError(reasons[0] + (f"; {out}" if out else ""))
+    if len(running) == 1:
+        return running[0]
+    return min(running, key=noise_left)
+
+
+def _run(model: DenoiserModel) -> None:
+    """Try whether it runs and returns an image. Raises ValueError."""
     try:
-        return receptive_field(graph), True
+        D = OnnxDenoiser(model, threads=1)
+    except Exception as error:  # ONNX Runtime raises classes of its own
+        raise ValueError(f"{model.path}: does not load: {first_line(error)}") from None
+    for side in (SIDE, 2 * SIDE) if model.roles.fixed else (SIDE,):
+        x = smooth(side, model.roles.planes)[0]
+        out = D(x)
+        if out.shape != x.shape:
+            raise ValueError(
+                f"{model.path}: expected an output of the input's shape, "
+                f"found {out.shape} for {x.shape}"
+            )
+
+
+def _fixed_sides(graph: onnx.ModelProto) -> str:
+    """The way out for a network of one size."""
+    for value in inputs_of(graph.graph):
+        sides = sides_of(value)
+        if len(sides) >= 2 and any(isinstance(side, int) and side > 4 for side in sides):
+            return (
+                f"it was exported for {value.name} of {sides}, and other sizes do not run: export "
+                f'it with dynamic_axes={{"{value.name}": {{2: "h", 3: "w"}}}} (torch.onnx.export)'
+            )
+    return ""
+
+
+def _with_field(model: DenoiserModel, halo: int | str | None, align: int | None) -> DenoiserModel:
+    """With its halo and alignment, by the graph or else by the user and a trial.
+
+    Raises ValueError.
+    """
+    path = model.path
+    try:
+        field = receptive_field(model.network())
     except UnboundedReceptiveFieldError as error:
         if halo is None:
             raise ValueError(
-                f"{path}: no bound on the receptive field ({error}); --halo N sets one, inexactly"
+                f"{path}: no bound on the receptive field ({error}); --halo N sets one, inexactly, "
+                "and --halo auto:1e-3 the smallest within that error of the whole"
             ) from None
-        return ReceptiveField(halo, 1), False
+        pixels = halo if isinstance(halo, int) else 0
+        found = align or found_align(model)
+        return replace(model, field=ReceptiveField(pixels, found), halo_known=False)
+    if align is not None and align % field.align:
+        raise ValueError(
+            f"{path}: --align is {align}, expected a multiple of {field.align}, the total stride "
+            "of the network"
+        )
+    pixels = halo if isinstance(halo, int) else field.halo
+    found = align or field.align
+    return replace(model, field=ReceptiveField(pixels, found), halo_known=pixels >= field.halo)
 
 
 def _stated_output(path: Path, metadata: Mapping[str, str]) -> str:
@@ -99,77 +165,14 @@ def _stated_output(path: Path, metadata: Mapping[str, str]) -> str:
     return output
 
 
-def _open(path: Path) -> tuple[onnx.ModelProto, ort.InferenceSession]:
+def _load(path: Path) -> onnx.ModelProto:
+    """Raises ValueError where it is no ONNX model."""
     try:
-        return onnx.load(str(path)), open_session(path, 1)
-    except Exception as error:  # both libraries raise classes of their own
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ValueError(f"{path}: expected an ONNX model, cannot load it: {reason}") from None
-
-
-def _check_inputs(path: Path, session: ort.InferenceSession) -> tuple[int, bool]:
-    """The batch size, 1 where it is free; whether sigma is an input. Raises ValueError."""
-    inputs = session.get_inputs()
-    conditional = len(inputs) == 2 and inputs[1].name == "sigma"
-    if len(inputs) != 1 + conditional:
-        raise ValueError(f"{path}: {_counted(session)}; {EXPECTED}")
-    shape, kind = inputs[0].shape, inputs[0].type
-    fits = len(shape) == 4 and (shape[1] == 1 or not isinstance(shape[1], int))
-    free = len(shape) == 4 and not any(isinstance(side, int) for side in shape[2:])
-    if kind != "tensor(float)" or not fits or not free:
-        raise ValueError(f"{path}: input is {kind} {shape}; {EXPECTED}")
-    if conditional and (
-        inputs[1].type != "tensor(float)"
-        or any(isinstance(side, int) and side != 1 for side in inputs[1].shape)
-    ):
+        graph = onnx.load(str(path))
+        if not graph.graph.output:
+            raise ValueError("it has no output")
+    except Exception as error:  # the library raises classes of its own
         raise ValueError(
-            f"{path}: input sigma is {inputs[1].type} {inputs[1].shape}; expected float32, "
-            "each of its sides 1 or free"
-        )
-    return (shape[0] if isinstance(shape[0], int) else 1), conditional
-
-
-def _check_outputs(path: Path, session: ort.InferenceSession) -> bool:
-    """Whether the potential is an output beside the image. Raises ValueError."""
-    names = sorted(value.name for value in session.get_outputs())
-    if len(names) != 1 and names != [CLEAN, POTENTIAL]:
-        raise ValueError(f"{path}: {_counted(session)}; {EXPECTED}")
-    return len(names) == 2
-
-
-def _counted(session: ort.InferenceSession) -> str:
-    return f"{len(session.get_inputs())} inputs and {len(session.get_outputs())} outputs"
-
-
-def _try_out(model: DenoiserModel) -> str:
-    """``image`` or ``noise``: which of both the network returns for a smooth, noisy picture.
-
-    A conditional one is tried at ``DEFAULT_SIGMA`` at least, where noise shows beside the picture.
-    """
-    if model.conditional and model.sigma:
-        high = model.sigma_range[1] if model.sigma_range else DEFAULT_SIGMA
-        model = replace(model, sigma=max(model.sigma, min(DEFAULT_SIGMA, high)))
-    side = -(-96 // model.field.align) * model.field.align
-    rows, cols = np.mgrid[:side, :side] / side
-    clean = (0.5 + 0.3 * np.sin(5 * rows) * np.cos(4 * cols)).astype(np.float32)
-    noise = np.random.default_rng(0).standard_normal(clean.shape, dtype=np.float32)
-    noise *= np.float32(model.sigma or 15 / 255)
-    errors = {}
-    for output in ("image", "noise"):
-        D = OnnxDenoiser(replace(model, output=output), threads=1)
-        outputs = D.with_potential(clean + noise) if model.has_potential else (D(clean + noise),)
-        for found in outputs:
-            if found.shape != clean.shape:
-                raise ValueError(
-                    f"{model.path}: expected an output of the input's shape, "
-                    f"found {found.shape} for {clean.shape}"
-                )
-        errors[output] = float(np.linalg.norm(outputs[0] - clean) / np.linalg.norm(noise))
-    best = min(errors, key=lambda key: errors[key]) if model.output == "auto" else model.output
-    if not errors[best] < NOISE_LEFT:
-        raise ValueError(
-            f"{model.path}: no denoiser: it leaves {errors[best]:.3g} times the noise of a test "
-            f"picture, expected less than {NOISE_LEFT} "
-            f"(is its range {model.low:g}..{model.high:g}?)"
-        )
-    return best
+            f"{path}: expected an ONNX model, cannot load it: {first_line(error)}"
+        ) from None
+    return graph

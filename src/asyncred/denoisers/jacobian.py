@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from asyncred.denoisers.derivative import Derivative, DifferentiableNetwork, NoDerivativeError
@@ -67,7 +66,7 @@ class DenoiserJacobian:
         self.why = ""
         self._network: DifferentiableNetwork | None = None
         try:
-            self._network = DifferentiableNetwork(onnx.load(str(model.path)), threads=threads)
+            self._network = DifferentiableNetwork(model.network(), threads=threads)
         except NoDerivativeError as error:
             self.why = str(error)
 
@@ -124,19 +123,20 @@ class DenoiserJacobian:
     def _forward(self, J_R: Derivative, u: Array) -> Array:
         """C J_R F u."""
         filled = fill(u, self._D.align)
-        batch = np.repeat(filled[None, None], self._model.batch, axis=0)
-        out: Array = J_R.apply(batch)[0, 0, : u.shape[0], : u.shape[1]]
-        return out
+        h, w = u.shape[-2:]
+        out: Array = J_R.apply(filled.reshape(1, -1, *filled.shape[-2:]))[0, :, :h, :w]
+        return out.reshape(u.shape)
 
     def _backward(self, J_R: Derivative, v: Array) -> Array:
         """F^T J_R^T C^T v."""
-        h, w = v.shape
-        cut = np.zeros((self._model.batch, 1, *fill(v, self._D.align).shape), np.float32)
-        cut[0, 0, :h, :w] = v
-        g: Array = J_R.adjoint(cut).sum(axis=(0, 1))
-        g[h - 1] += g[h:].sum(axis=0)
-        g[:h, w - 1] += g[:h, w:].sum(axis=1)
-        return g[:h, :w]
+        h, w = v.shape[-2:]
+        filled = fill(v, self._D.align)
+        cut = np.zeros((1, v.size // (h * w), *filled.shape[-2:]), np.float32)
+        cut[..., :h, :w] = v
+        g: Array = J_R.adjoint(cut)[0]
+        g[..., h - 1, :] += g[..., h:, :].sum(axis=-2)
+        g[..., :h, w - 1] += g[..., :h, w:].sum(axis=-1)
+        return g[..., :h, :w].reshape(v.shape)
 
     def _secant(self, x: Array, d: Array) -> Array:
         """(D(x + e) - D(x - e)) / (2 |e|) with e along d."""

@@ -63,7 +63,7 @@ def write_potential(N: DenoiserModel, output: Path, *, name: str) -> None:
 
 def residual(N: DenoiserModel) -> onnx.ModelProto:
     """The network R of a denoiser N."""
-    model = onnx.load(str(N.path))
+    model = N.network()
     if N.output == "noise":
         return model
     graph = model.graph

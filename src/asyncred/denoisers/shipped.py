@@ -1,18 +1,12 @@
-"""The files that asyncred ships, ONNX denoisers and a photograph, and denoisers by name."""
+"""The denoisers that asyncred ships, and denoisers by name."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as pillow
-
 from asyncred.denoisers.inspection import inspect_denoiser
 from asyncred.denoisers.onnx import DenoiserModel
 from asyncred.errors import InputError, did_you_mean
-
-__all__ = ["find_model", "model_names", "model_path", "photograph", "photograph_path"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -40,24 +34,15 @@ def model_path(name_or_file: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def photograph_path() -> Path:
-    """PNG of the demonstration photograph: 480 x 480 pixels, 8-bit gray."""
-    return _PACKAGE / "photos" / "camera.png"
-
-
-def photograph() -> NDArray[np.float32]:
-    """The demonstration photograph, float32 [480, 480] in [0, 1]."""
-    with pillow.open(photograph_path()) as picture:
-        return np.asarray(picture, np.float32) / np.float32(255)
-
-
 def find_model(
     name: str,
     *,
     output: str = "auto",
     value_range: tuple[float, float] | None = None,
-    halo: int | None = None,
+    halo: int | str | None = None,
+    align: int | None = None,
     sigma: float | None = None,
+    inputs: str | None = None,
 ) -> DenoiserModel:
     """A shipped denoiser by name, or an ONNX file; sigma in units of 1/255. Raises ValueError."""
     path = model_path(name)
@@ -65,5 +50,12 @@ def find_model(
         names = model_names()
         hint = did_you_mean(name, names)
         raise InputError(f"{name}: no such file, nor a shipped denoiser ({', '.join(names)}){hint}")
-    level = None if sigma is None else sigma / 255
-    return inspect_denoiser(path, output=output, value_range=value_range, halo=halo, sigma=level)
+    return inspect_denoiser(
+        path,
+        output=output,
+        value_range=value_range,
+        halo=halo,
+        align=align,
+        sigma=None if sigma is None else sigma / 255,
+        inputs=inputs,
+    )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from asyncred.denoisers.onnx import Denoiser
+from asyncred.denoisers.onnx import Denoiser, fill
 from asyncred.operators import Image
 
 SAMPLED = 2**18
@@ -66,6 +66,66 @@ class Parts:
         out.real, of_real = self._D.with_potential(np.ascontiguousarray(x.real))
         out.imag, of_imaginary = self._D.with_potential(np.ascontiguousarray(x.imag))
         return out, of_real + of_imaginary
+
+
+class Complex:
+    """D of complex images where the network takes their parts as two channels."""
+
+    def __init__(self, D: Denoiser) -> None:
+        self.halo, self.align = D.halo, D.align
+        self._D = D
+
+    def __call__(self, x: Image) -> Image:
+        """The clean image, complex64 [h, w]."""
+        real, imaginary = self._D(np.stack([x.real, x.imag]))
+        return np.asarray(real + np.complex64(1j) * imaginary, np.complex64)
+
+    def with_potential(self, x: Image) -> tuple[Image, Image]:
+        """No such network has a potential: the denoiser says so."""
+        return self._D.with_potential(x)
+
+
+class Equivariant:
+    """T^-1 D(T x), T a random turn by quarters and a mirroring, another one in each call.
+
+    The mean of this D over all T commutes with them, whatever the network does (Terris, Moreau,
+    Pustelnik, Tachella, "Equivariant plug-and-play image reconstruction", CVPR 2024). x is filled
+    up to the stride before it is turned, so that the borders of windows stay multiples of it.
+    """
+
+    def __init__(self, D: Denoiser, rng: np.random.Generator) -> None:
+        self.halo, self.align = D.halo, D.align
+        self._D, self._rng = D, rng
+
+    def __call__(self, x: Image) -> Image:
+        """The clean image, of the shape of x."""
+        turns, mirrored = self._draw()
+        clean = self._D(_turned(fill(x, self.align), turns, mirrored))
+        return _turned_back(clean, turns, mirrored, x.shape)
+
+    def with_potential(self, x: Image) -> tuple[Image, Image]:
+        """The clean image, and the share of each pixel in the potential."""
+        turns, mirrored = self._draw()
+        clean, potential = self._D.with_potential(_turned(fill(x, self.align), turns, mirrored))
+        return (
+            _turned_back(clean, turns, mirrored, x.shape),
+            _turned_back(potential, turns, mirrored, x.shape),
+        )
+
+    def _draw(self) -> tuple[int, bool]:
+        number = int(self._rng.integers(8))
+        return number % 4, number >= 4
+
+
+def _turned(x: Image, turns: int, mirrored: bool) -> Image:
+    x = x[..., ::-1] if mirrored else x
+    return np.ascontiguousarray(np.rot90(x, turns, axes=(-2, -1)))
+
+
+def _turned_back(x: Image, turns: int, mirrored: bool, shape: tuple[int, ...]) -> Image:
+    x = np.rot90(x, -turns, axes=(-2, -1))
+    x = x[..., ::-1] if mirrored else x
+    return np.ascontiguousarray(x[..., : shape[-2], : shape[-1]])
 
 
 def with_phases(u: Mapping[int, Image], P: Mapping[int, Image]) -> Mapping[int, Image]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
-from asyncred.denoisers.shipped import photograph_path
+from asyncred.denoisers.pictures import photograph_path
 
 
 def load_image(name: str, *, size: int | None = None) -> NDArray[np.float32]:

@@ -50,7 +50,11 @@ class Quiet:
     def begins(self, setup: Setup) -> None:
         """Keep what was chosen."""
         self.setup = setup
-        self.told += [*setup.plan.problem.data.notes, *marked(setup.plan.doubts)]
+        self.told += [
+            *setup.plan.problem.data.notes,
+            *setup.plan.model.notes,
+            *marked(setup.plan.doubts),
+        ]
 
     def notes(self, setup: Setup, notes: Sequence[str]) -> None:
         """Keep them."""

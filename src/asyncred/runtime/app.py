@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from asyncred.denoisers.onnx import OnnxDenoiser
 from asyncred.denoisers.provider import find_provider
+from asyncred.denoisers.values import Equivariant
 from asyncred.errors import BadImage, InputError
 from asyncred.history import Reason
 from asyncred.runtime import windows
@@ -37,6 +40,9 @@ DIVERGED = 4
 No bitwise or of other codes, which is what MPICH's mpirun makes of those of different ranks.
 """
 
+TURNS = 19
+"""Keeps the random turns of an equivariant denoiser apart from other random numbers of a rank."""
+
 ABORT_SECONDS = 60
 """How long a rank waits for the end of a job that was aborted."""
 
@@ -63,7 +69,7 @@ def carry_out(
     term = read_term(plan, team)
     on_all(everybody, lambda: truth_blocks(plan.problem, team.placement.own, plan.first_image))
     thread = _progress_thread(machine.progress_thread, everybody)
-    denoisers = _start_denoisers(config.denoiser.provider, plan, team)
+    denoisers = _start_denoisers(config, plan, team)
     setup = Setup(config, plan, team, term, denoisers)
     watch.begins(setup)
     with ExitStack() as stack, Signals() as signals:
@@ -75,15 +81,20 @@ def carry_out(
     return code
 
 
-def _start_denoisers(asked: str, plan: Plan, team: Team) -> Denoisers:
+def _start_denoisers(config: RunConfig, plan: Plan, team: Team) -> Denoisers:
     """The sessions of this rank. Collective. Raises InputError."""
-    everybody, threads = team.everybody, team.placement.threads
+    everybody, threads, asked = team.everybody, team.placement.threads, config.denoiser.provider
     provider = on_all(everybody, lambda: find_provider(asked, team.placement.local_rank))
     main = on_all(everybody, lambda: OnnxDenoiser(plan.model, threads=threads, provider=provider))
     draft = on_all(
         everybody, lambda: OnnxDenoiser(plan.draft, threads=threads) if plan.draft else None
     )
-    return Denoisers(main, draft, everybody.allgather(provider))
+    providers = everybody.allgather(provider)
+    if not config.denoiser.equivariant:
+        return Denoisers(main, draft, providers)
+    rng = np.random.default_rng([config.update.seed, everybody.rank, TURNS])
+    turned = Equivariant(main, rng)
+    return Denoisers(turned, Equivariant(draft, rng) if draft else None, providers)
 
 
 def _heard_by_all(signals: Signals, watch: Watch, queue: AnyQueue) -> Callable[[], bool]:

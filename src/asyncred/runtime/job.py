@@ -10,7 +10,7 @@ import numpy as np
 
 from asyncred.denoisers.onnx import Denoiser
 from asyncred.denoisers.provider import Provider
-from asyncred.denoisers.values import Parts, Ranged, without_phases
+from asyncred.denoisers.values import Complex, Parts, Ranged, without_phases
 from asyncred.files.checkpoint import Past, read_blocks, read_past, read_residual
 from asyncred.files.problem.plausible import marked, said, settle
 from asyncred.operators import Image, Operator
@@ -130,7 +130,9 @@ class Job:
     def dressed(self, D: Denoiser) -> Denoiser:
         """A denoiser of gray pictures in [0, 1] for images of this one's values."""
         D = D if self.shades == (0.0, 1.0) else Ranged(D, *self.shades)
-        return Parts(D) if np.dtype(self.plan.problem.data.dtype).kind == "c" else D
+        if np.dtype(self.plan.problem.data.dtype).kind != "c":
+            return D
+        return Complex(D) if self.plan.model.roles.planes == 2 else Parts(D)
 
     def operator(self, A: Operator, D: Denoiser) -> RedOperator:
         """G with a dressed denoiser, or the direction of the proximal update in its place."""

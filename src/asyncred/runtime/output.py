@@ -267,7 +267,7 @@ def _layout(setup: Setup, samples: int, drifts: int, notes: Sequence[str] = ()) 
 def _provenance(setup: Setup, notes: Sequence[str]) -> dict[str, Any]:
     """Where a result comes from."""
     plan, team = setup.plan, setup.team
-    told = [*plan.problem.data.notes, *marked(plan.doubts), *notes]
+    told = [*plan.problem.data.notes, *plan.model.notes, *marked(plan.doubts), *notes]
     return {
         "parameters": parameters_used(setup),
         "command": shlex.join(sys.argv),
@@ -277,6 +277,8 @@ def _provenance(setup: Setup, notes: Sequence[str]) -> dict[str, Any]:
         "denoiser": plan.model.path.name,
         "halo": plan.model.field.halo,
         "halo_exact": plan.halo_exact,
+        "tile_error": plan.tiling_error,
+        "align": plan.model.field.align,
         "block": list(plan.problem.grid.block_shape),
         "ranks": team.everybody.size,
         "hosts": team.hosts,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asyncred.denoisers.onnx import EXACT, DenoiserModel
+from asyncred.denoisers.onnx import DenoiserModel
+from asyncred.denoisers.tiles import EXACT
 from asyncred.errors import InputError
 from asyncred.files.checkpoint import read_block
 from asyncred.files.problem import Asked, Problem, read_problem
@@ -94,7 +95,7 @@ def make_plan(
     if files is not None:
         check_files(config, problem)
     denoiser = chosen(config.denoiser, problem.data.prior)
-    model, error = load_model(denoiser)
+    model, error = load_model(denoiser, problem)
     tau, noise = weight_of(problem, model, denoiser.tau)
     proximal = proximal_of(update, problem, model, tau)
     if not isinstance(asked.bounds, str):

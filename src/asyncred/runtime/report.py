@@ -16,6 +16,7 @@ from asyncred.files.result import Record, Result
 from asyncred.history import MUCH, Sample
 from asyncred.metrics import snr
 from asyncred.runtime.config import UpdateConfig
+from asyncred.runtime.denoising import inexact, tiles_said
 from asyncred.runtime.job import Setup
 from asyncred.runtime.plan import Plan
 from asyncred.runtime.progress import Progress, Quiet, progress
@@ -122,9 +123,7 @@ def say_start(setup: Setup) -> None:
     groups = -(-ranks // plan.ranks_per_image)
     shared = f", {_count(plan.ranks_per_image, 'rank')} an image" if groups > 1 else ""
     (height, width), (bh, bw) = grid.shape, grid.block_shape
-    tiles = "tiles may differ from the whole (INEXACT)"
-    if plan.halo_exact:
-        tiles = f"tiles equal the whole to {plan.tiling_error:.0e}"
+    tiles = tiles_said(model, plan.tiling_error)
     level = f"sigma {model.level:g}/255, " if model.level else ""
     method = f"{config.update.method} on {_count(ranks, 'rank')}, {_count(hosts, 'host')}{shared}"
     print(
@@ -137,7 +136,7 @@ def say_start(setup: Setup) -> None:
         f"{plan.budget} updates",
         flush=True,
     )
-    say_notes((*plan.problem.data.notes, *marked(plan.doubts)))
+    say_notes((*plan.problem.data.notes, *model.notes, *marked(plan.doubts)))
     if ranks > (os.cpu_count() or 1) * hosts:
         print(f"warning: {ranks} ranks on {os.cpu_count()} cores: they take turns", flush=True)
 
@@ -239,7 +238,7 @@ def summary(result: Result) -> str:
         f"{what.get('verdict') or 'no verdict'}, stopped by {what['stopped']}",
         f"from {what['input']}",
         f"{what['parameters']['method']} on {what['ranks']} ranks, denoiser {what['denoiser']} "
-        f"({level}halo {what['halo']}{'' if what['halo_exact'] else ', INEXACT'}), "
+        f"({level}halo {what['halo']}{inexact(what)}), "
         f"tau {what['parameters']['tau']:g}",
         f"{updates} updates in {seconds:.1f} s ({updates / max(seconds, 1e-9):.1f}/s), per block "
         f"{result.per_block.min()} to {result.per_block.max()}, mean delay "

@@ -6,7 +6,8 @@
   complete                    uint8 [T]: 1 where an image reached its budget or tolerance
   images                      int64 [T]: which images of the problem these are
   reconstruction              program, version, date, parameters (JSON), command, input, its
-                              sha256, ranks, hosts, whether the halo is exact; by image: stopped,
+                              sha256, ranks, hosts, halo, align, whether the halo is exact, the
+                              tile_error of 1 from black to white; by image: stopped,
                               left_out (why an image has no measurements, and is not complete),
                               range [T, 2] (values of black and white), residual_drift [T, R],
                               reference_snr (dB) and reference_ssim to an image in the input

@@ -161,6 +161,14 @@ def value_range(value: Any) -> tuple[float, float]:
     return found
 
 
+def halo(value: Any) -> int | str:
+    """A check: pixels, or auto:ERROR."""
+    expected = "an integer >= 0, or auto:ERROR with 0 < ERROR < 1, such as auto:1e-3"
+    if isinstance(value, str) and value.startswith("auto:"):
+        return f"auto:{number(expected, open_low=True, below=1.0)(value[5:]):g}"
+    return integer(expected)(value)
+
+
 def views(value: Any) -> tuple[tuple[int, int], ...]:
     """A check: A:B, or several such parts with commas between them."""
     expected = "A:B or A:B,C:D with 0 <= A < B, such as 0:90,95:180"

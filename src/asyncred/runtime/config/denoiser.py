@@ -54,13 +54,38 @@ class DenoiserConfig:
         default=None,
         shown="as its file says, or 0:1",
     )
-    halo: int | None = parameter(
-        checks.integer("an integer >= 0"),
-        "pixels around a block that the denoiser is shown, if its graph gives no bound",
+    inputs: str | None = parameter(
+        checks.text,
+        "which tensors of the network are what, if that is not found by a try: its image, its "
+        "noise level sigma, its output",
+        name="denoiser-inputs",
+        section="denoiser",
+        metavar="image=NAME,sigma=NAME,output=NAME",
+        default=None,
+        shown="as its file says, or by a try",
+    )
+    halo: int | str | None = parameter(
+        checks.halo,
+        "pixels around a block that the denoiser is shown; auto:1e-3 takes the fewest with which "
+        "tiles differ from the whole by at most that, of values from 0 to 1",
+        section="denoiser",
+        metavar="PIXELS|auto:ERROR",
+        default=None,
+        shown="read from the graph: the tiles then equal the whole",
+    )
+    align: int | None = parameter(
+        checks.integer("an integer >= 1", low=1),
+        "pixels of which the borders of windows are multiples: the total stride of the network",
         section="denoiser",
         metavar="PIXELS",
         default=None,
-        shown="read from the graph",
+        shown="read from the graph, or found by shifting a picture",
+    )
+    equivariant: bool = parameter(
+        checks.flag,
+        "turn or mirror what the denoiser is shown at random, and turn back what it returns",
+        section="denoiser",
+        default=False,
     )
     draft: str = parameter(
         checks.text,
