@@ -42,6 +42,9 @@ def main(argv: list[str] | None = None) -> None:
         code = 141
     except SystemExit:
         raise
+    except KeyboardInterrupt:
+        print("asyncred: interrupted", file=sys.stderr, flush=True)
+        abort(comm, 130)
     except BaseException:
         print(traceback.format_exc(), end="", file=sys.stderr, flush=True)
         abort(comm, 1)

@@ -42,9 +42,12 @@ def legs(budget: int, refresh: float, blocks: int, *, coupled: bool) -> list[int
 
 
 def iterate(
-    state: State, G: RedOperator, best: Best, signalled: Callable[[], bool]
-) -> tuple[Reason, float]:
-    """Run the algorithm on this rank; why all ranks stopped, and the relaxation. Collective."""
+    state: State, G: RedOperator, best: Best, signalled: Callable[[], int]
+) -> tuple[Reason, float, bool]:
+    """Run the algorithm on this rank; why all ranks stopped, the relaxation, whether x is kept.
+
+    Kept: in a checkpoint. Collective.
+    """
     job, monitor = state.job, state.monitor
     config, coupling = job.config, job.term.coupling
     keeper = keeper_of(state)
@@ -61,7 +64,7 @@ def iterate(
     asked = LookingStop(stop, [best.look, *([keeper.look] if keeper else [])])
     state.times.reset()
     monitor.begin()
-    loop, reason = 0.0, Reason.BUDGET
+    loop, reason, kept = 0.0, Reason.BUDGET, False
     coupled = coupling is not None
     everything = legs(job.plan.budget, config.update.refresh, len(G.grid), coupled=coupled)
     for leg in [leg for leg in everything if leg > job.past.updates]:
@@ -79,13 +82,13 @@ def iterate(
         reason = _agreed(state, stop.reason or Reason.BUDGET)
         if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
             # with the residual that the next update would have read
-            keeper.finish(wanted=reason is not Reason.DIVERGED)
+            kept = keeper.finish(wanted=reason is not Reason.DIVERGED)
         if coupling:
             state.drifts.append(coupling.refresh(state.blocks()))
         if reason is not Reason.BUDGET:
             break
     state.times.loop = loop
-    return reason, relaxed()
+    return reason, relaxed(), kept
 
 
 def updates_of(job: Job, counters: AnyCounters) -> int:
@@ -119,7 +122,7 @@ def _agreed(state: State, mine: Reason) -> Reason:
 
 
 def _stop(
-    job: Job, counters: AnyCounters, signalled: Callable[[], bool], done: int
+    job: Job, counters: AnyCounters, signalled: Callable[[], int], done: int
 ) -> AsyncStop | SyncStop:
     """What stops this rank; its budget is told later."""
     seconds = job.seconds

@@ -200,6 +200,8 @@ class RunMonitor:
         What is not known because some block was never updated is NaN.
         """
         sums = self._counters.collect().sum(axis=0)
+        if not sums[0] and self.history:
+            return  # of a run that was resumed at its end
         if G_square is not None:
             sums[2] = G_square
         sums[5] = error

@@ -12,7 +12,7 @@ import numpy as np
 
 from asyncred.denoisers.onnx import EXACT, DenoiserModel
 from asyncred.errors import InputError
-from asyncred.files.checkpoint import read_block
+from asyncred.files.checkpoint_reading import read_block
 from asyncred.files.problem import Asked, Problem, read_problem
 from asyncred.files.problem.plausible import settle
 from asyncred.files.problem.tiff import files_of
@@ -99,7 +99,7 @@ def make_plan(
     proximal = proximal_of(update, problem, model, tau)
     if not isinstance(asked.bounds, str):
         _check_bounds(tau, proximal)
-    digest = sha256(asked.problem)
+    digest, budget = sha256(asked.problem), config.stopping.budget(len(problem.grid))
     return Plan(
         problem,
         digest,
@@ -111,10 +111,12 @@ def make_plan(
         tau,
         noise,
         proximal,
-        config.stopping.budget(len(problem.grid)),
+        budget,
         config.stopping.tolerance(proximal=proximal is not None),
         together,
-        [False] * len(problem.images) if files is None else resumable(files, problem, digest),
+        [False] * len(problem.images)
+        if files is None
+        else resumable(files, problem, digest, budget),
         settle(problem.path, problem.doubts(asked.range or problem.shades), strict=asked.strict),
     )
 

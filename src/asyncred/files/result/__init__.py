@@ -9,6 +9,7 @@
                               sha256, ranks, hosts, whether the halo is exact; by image: stopped,
                               left_out (why an image has no measurements, and is not complete),
                               range [T, 2] (values of black and white), residual_drift [T, R],
+                              digest (BLAKE2b of the image),
                               reference_snr (dB) and reference_ssim to an image in the input
   convergence                 update, time (s), distance, step, snr (dB), delay: [T, S], one column
                               a sample; NaN, and -1 of updates, after the last
@@ -22,6 +23,7 @@ dies.
 
 from asyncred.files.result.reading import (
     Result,
+    is_cut,
     read_completed,
     read_result,
     read_result_block,
@@ -46,6 +48,7 @@ __all__ = [
     "Result",
     "ResultFile",
     "create_result",
+    "is_cut",
     "read_completed",
     "read_result",
     "read_result_block",
