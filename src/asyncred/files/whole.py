@@ -157,6 +157,8 @@ def open_hdf5(path: Path) -> File:
         return File(path.open(), "r")
     if not path.exists():
         raise ValueError(f"{path}: no such file")
+    if not path.is_file():
+        raise ValueError(f"{path}: not an HDF5 file, nor any regular file")
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path}: not an HDF5 file")
     try:

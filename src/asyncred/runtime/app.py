@@ -63,11 +63,14 @@ def carry_out(
     machine, blocks = config.machine, len(plan.problem.grid)
     steal, together = machine.steal == "on", plan.ranks_per_image
     team = form_team(everybody, together, blocks, threads=machine.threads, steal=steal)
+    # A copy on another node has an identity of its own.
+    now = on_all(everybody, plan.inputs.again)
+    inputs = plan.inputs if everybody.rank == 0 else now
     term = read_term(plan, team)
     on_all(everybody, lambda: truth_blocks(plan.problem, team.placement.own, plan.first_image))
     thread = _progress_thread(machine.progress_thread, everybody)
     denoisers = _start_denoisers(config.denoiser.provider, plan, team)
-    setup = Setup(config, plan, team, term, denoisers)
+    setup = Setup(config, plan, team, term, denoisers, inputs)
     watch.begins(setup)
     with ExitStack() as stack, Signals() as signals:
         stack.enter_context(windows.progress_thread(everybody, thread))

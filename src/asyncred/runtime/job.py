@@ -13,6 +13,7 @@ from asyncred.denoisers.provider import Provider
 from asyncred.denoisers.values import Parts, Ranged, without_phases
 from asyncred.files.checkpoint import Past
 from asyncred.files.checkpoint_reading import read_blocks, read_past, read_residual
+from asyncred.files.identity import Inputs
 from asyncred.files.problem.plausible import marked, said, settle
 from asyncred.operators import Image, Operator
 from asyncred.red.bounds import clipped
@@ -48,6 +49,8 @@ class Setup:
     team: Team
     term: LocalTerm | CoupledTerm
     denoisers: Denoisers
+    inputs: Inputs
+    """The input files as this rank has found them."""
 
     @property
     def images(self) -> range:
@@ -188,6 +191,7 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
     )
     cut = checkpoint_of(config.files.resume, plan.problem, index)
     job = job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
+    on_all(comm, setup.inputs.check)  # after all that is read for this image
     return _within(job) if job.bounds is not None else job
 
 

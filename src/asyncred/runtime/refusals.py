@@ -8,7 +8,7 @@ from asyncred.errors import InputError
 from asyncred.files.checkpoint import previous
 from asyncred.files.checkpoint_reading import read_past
 from asyncred.files.problem import Problem
-from asyncred.files.result import is_cut, read_completed, read_start
+from asyncred.files.result import check_start, is_cut, read_completed
 from asyncred.files.whole import check_writable
 from asyncred.runtime.config import STARTS, FilesConfig, RunConfig
 
@@ -32,7 +32,7 @@ def check_files(config: RunConfig, problem: Problem) -> None:
         raise InputError(f"{files.output}: is the problem file, expected another name")
     if data.start not in STARTS:
         dtype = problem.data.dtype
-        read_start(Path(data.start), problem.grid, problem.images, dtype)[0].file.close()
+        check_start(Path(data.start), problem.grid, problem.images, dtype)
     stack = len(problem.images) > 1
     goes_on = files.resume is not None and files.output.exists()
     goes_on = goes_on and (stack or is_cut(files.output))

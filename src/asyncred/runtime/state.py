@@ -63,8 +63,8 @@ def keeper_of(state: State) -> Keeper | None:
     before = job.past.delays if comm.rank == 0 else 0
 
     def lay_out_file(path: Path) -> None:
-        kept = thinned(len(state.monitor.history), SAMPLES)
-        history = [state.monitor.history[k] for k in kept]
+        known = [*state.monitor.history, *state.monitor.now()]
+        history = [known[k] for k in thinned(len(known), SAMPLES)]
         past = replace(
             job.past,
             history=history,

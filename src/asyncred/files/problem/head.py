@@ -97,6 +97,8 @@ class Asked:
     None for all."""
     corrections: Corrections = Corrections()
     """Of counts in a foreign file."""
+    follow_links: bool = False
+    """Whether files outside the folder of the file may be read that it refers to."""
 
     @classmethod
     def of(cls, source: Any, *, ranks: int, block: int | tuple[int, int] | None) -> Asked:
@@ -112,6 +114,7 @@ class Asked:
             places=Places.of(source),
             views=source.views,
             corrections=Corrections.of(source),
+            follow_links=source.follow_links,
         )
 
 

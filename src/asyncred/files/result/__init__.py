@@ -23,6 +23,7 @@ dies.
 
 from asyncred.files.result.reading import (
     Result,
+    check_start,
     is_cut,
     read_completed,
     read_result,
@@ -47,6 +48,7 @@ __all__ = [
     "Record",
     "Result",
     "ResultFile",
+    "check_start",
     "create_result",
     "is_cut",
     "read_completed",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.damage import one_line
 from asyncred.files.digest import digest
 from asyncred.files.problem.fields import node
 from asyncred.files.result.writing import ROWS_OF_RECONSTRUCTION, TIMES
@@ -220,12 +221,21 @@ def read_start(
         raise ValueError(f"{path}: /{name} is {list(data.shape)}, expected {shape}")
     if not set(images) <= set(rows):
         raise ValueError(f"{path}: holds images {numbers}, expected {list(images)} among them")
-    if name == "entry/data/data" and "entry/reconstruction" in file:
-        for image in images:
-            check_row(path, file, *(rows[image] or (0,)))
     if data.dtype.kind not in ("fiu" if np.dtype(dtype).kind == "f" else "fiuc"):
         raise ValueError(f"{path}: /{name} is {data.dtype}, expected {np.dtype(dtype)}")
     return data, rows
+
+
+def check_start(
+    path: Path, grid: BlockGrid, images: Sequence[int], dtype: type[np.generic]
+) -> None:
+    """Raise ValueError unless images can be started from, those of a result as it wrote them."""
+    with one_line(path):
+        data, rows = read_start(path, grid, images, dtype)
+        with data.file as file:
+            if data.name == "/entry/data/data" and "entry/reconstruction" in file:
+                for image in images:
+                    check_row(path, file, *(rows[image] or (0,)))
 
 
 def _plain(value: Any) -> Any:
