@@ -61,7 +61,8 @@ def iterate(
     at_once = len(G.grid) if config.update.method == "gm" else 1  # updates between two questions
     job.team.comm.Barrier()  # all clocks start together
     stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
-    asked = LookingStop(stop, [best.look, *([keeper.look] if keeper else [])])
+    dog = state.watchdog
+    asked = LookingStop(stop, [best.look, *([dog.pause, keeper.look] if keeper else []), dog.beat])
     state.times.reset()
     monitor.begin()
     loop, reason, kept = 0.0, Reason.BUDGET, False
@@ -82,7 +83,9 @@ def iterate(
         reason = _agreed(state, stop.reason or Reason.BUDGET)
         if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
             # with the residual that the next update would have read
+            dog.pause()
             kept = keeper.finish(wanted=reason is not Reason.DIVERGED)
+        dog.beat()
         if coupling:
             state.drifts.append(coupling.refresh(state.blocks()))
         if reason is not Reason.BUDGET:

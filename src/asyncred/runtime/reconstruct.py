@@ -25,6 +25,7 @@ from asyncred.runtime.keeper import Best
 from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
 from asyncred.runtime.objective import objective
 from asyncred.runtime.state import State
+from asyncred.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters, AnyImage
@@ -79,6 +80,7 @@ def reconstruct(job: Job, signalled: Callable[[], int], show: Callable[[Sample],
             x,
             counters,
             monitor,
+            stack.enter_context(_watchdog(job)),
             times,
             pace,
             moving,
@@ -98,6 +100,15 @@ def reconstruct(job: Job, signalled: Callable[[], int], show: Callable[[Sample],
         final = best.blocks if ending.back or reason is Reason.DIVERGED else last
         paces = {i: pace[i].copy() for i in job.own}
         return Outcome(final, monitor, kept, paces, state.drifts, relaxation, ending, put_down)
+
+
+def _watchdog(job: Job) -> Watchdog:
+    return Watchdog(
+        job.team.comm.rank,
+        patience=job.config.stopping.patience,
+        seconds=job.seconds,
+        checkpoint=job.checkpoint,
+    )
 
 
 def _monitor(

@@ -18,6 +18,7 @@ from asyncred.red.pace import Pace
 from asyncred.runtime.job import Job
 from asyncred.runtime.keeper import Keeper
 from asyncred.runtime.monitor import RunMonitor
+from asyncred.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters, AnyImage
@@ -32,6 +33,7 @@ class State:
     x: AnyImage
     counters: AnyCounters
     monitor: RunMonitor
+    watchdog: Watchdog
     times: Times
     pace: Pace
     moving: Anchors
