@@ -118,6 +118,7 @@ def _doctor(options: argparse.Namespace, comm: Comm) -> int:
 
 def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
+    from asyncred.commands.isolated import isolated
     from asyncred.files.problem import Asked
     from asyncred.files.whole import check_writable
 
@@ -137,7 +138,7 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
             center_picture=options.center_picture,
         )
 
-    return locally(check)
+    return locally(lambda: isolated(Path(options.problem), check))
 
 
 def _denoiser(name: str | None, options: argparse.Namespace) -> DenoiserConfig:

@@ -25,6 +25,7 @@ from asyncred.files.checkpoint import (
     of_block,
     of_head,
 )
+from asyncred.files.damage import one_line
 from asyncred.files.digest import digest
 from asyncred.files.problem.fields import finite, node, string
 from asyncred.files.whole import open_hdf5
@@ -42,7 +43,8 @@ def read_parameters(path: Path) -> dict[str, Any]:
         else:
             _check_format(path, file)
             text = string(file, "parameters") or "{}"
-    found: dict[str, Any] = json.loads(text)
+    with one_line(path, "parameters"):
+        found: dict[str, Any] = json.loads(text)
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -18,12 +18,15 @@ DAMAGE = (
     MemoryError,
     OSError,
     RuntimeError,
+    SystemError,
     TypeError,
     ValueError,
 )
 """What reading a file may raise that is not as it should be."""
 
-LIBRARIES = frozenset({"asyncred", "codecs", "contextlib", "h5py", "json", "numpy", "xml"})
+LIBRARIES = frozenset(
+    {"collections", "asyncred", "codecs", "contextlib", "h5py", "json", "numpy", "xml"}
+)
 """Whose code runs while a file is read; what others raise, as an operator of one's own, stays."""
 
 
@@ -42,7 +45,7 @@ def one_line(path: object, last: str = "") -> Iterator[None]:
 def readable(error: Exception, path: object, last: str) -> Exception:
     """The error to raise for one that came up over a file; ``last`` is what was looked at last."""
     packages = _packages(error.__traceback__)
-    told = isinstance(error, ValueError) and packages[-1:] == ["asyncred"]
+    told = type(error) is ValueError and packages[-1:] == ["asyncred"]
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC
     if isinstance(error, InputError) or told or full or not LIBRARIES.issuperset(packages):
         return error
