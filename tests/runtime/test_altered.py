@@ -1,5 +1,7 @@
 """What is altered between its writing and its reading is never computed with."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -134,3 +136,30 @@ def test_a_second_job_is_told(stack, tmp_path):
     lock.release()
     asyncred.run(stack, output, images="0:1", epochs=1, checkpoint=kept, **TV)
     assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
+
+
+def test_a_result_that_cannot_be_written_is_kept(stack, tmp_path, capfd):
+    """In the folder of the checkpoint; and checkpoints that cannot be written end no run."""
+    for name in ("out", "kept"):
+        (tmp_path / name).mkdir()
+    output, kept = tmp_path / "out" / "r.h5", tmp_path / "kept" / "c.h5"
+
+    def remove(sample):
+        if output.parent.exists():
+            shutil.rmtree(output.parent)
+
+    flags = {"images": "0:1", "epochs": 20, "report": 1e-3, "checkpoint": kept, **TV}
+    asyncred.run(stack, output, callback=remove, **flags)
+    (found,) = (path for path in kept.parent.iterdir() if path.name.startswith("r.h5"))
+    assert f"r.h5: image 0 is kept in {found}" in capfd.readouterr().err
+    assert read_result(found).complete
+    (tmp_path / "out").mkdir()
+    kept.parent.rename(tmp_path / "gone")
+    kept.parent.mkdir()
+
+    def remove_other(sample):
+        if kept.parent.exists():
+            shutil.rmtree(kept.parent)
+
+    found = asyncred.run(stack, output, callback=remove_other, checkpoint_every=1e-4, **flags)
+    assert found.complete and "no checkpoint could be written" in capfd.readouterr().err

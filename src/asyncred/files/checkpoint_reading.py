@@ -90,8 +90,6 @@ ALTERED = (
 
 def _past(file: h5py.File, counts: NDArray[np.int64]) -> Past | None:
     """What is said of the run so far; None where it makes no sense or was changed."""
-    if string(file, "digest") != of_head(file):
-        return None
     columns = (int, *(float,) * (len(Sample.names()) - 1))
     history = [
         Sample(*(kind(value) for kind, value in zip(columns, row, strict=True)))
@@ -175,3 +173,5 @@ def _check_format(path: Path, file: h5py.File) -> None:
             f"{path}: attributes format, version are {found[0]!r}, {found[1]}, "
             f"expected {FORMAT!r}, {VERSION}"
         )
+    if string(file, "digest") != of_head(file):
+        raise ValueError(f"{path}: {ALTERED}")

@@ -14,7 +14,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -73,9 +73,10 @@ def created(temporary: Path, path: Path) -> None:
 def clear_partial(path: Path) -> None:
     """Remove what writers of ``path`` that were killed have left half done."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}\.part")
-    for found in path.parent.iterdir():
-        if pattern.fullmatch(found.name):
-            found.unlink(missing_ok=True)
+    with suppress(OSError):  # where the folder is gone, or no longer the user's
+        for found in path.parent.iterdir():
+            if pattern.fullmatch(found.name):
+                found.unlink(missing_ok=True)
 
 
 def check_space(path: Path, size: int) -> None:
