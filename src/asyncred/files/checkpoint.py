@@ -12,7 +12,7 @@
 /delays    int64 [ranks, D]: histogram of each rank's delays
 /history   float64 [S, columns], /drifts float64 [R]
 /block_digests S32 [b]: of x, velocity, anchor, per_block and pace of each block
-/rank_digests  S32 [ranks]: of each rank's delays and its part of r
+/rank_digests  S32 [ranks, 2]: of each rank's delays, and of its part of r
 
 Block order, minibatches and decaying steps follow from the counts (``asyncred.red.sampling``).
 Every rank writes its own part between two of its updates, so x and r of different ranks are of
@@ -136,7 +136,7 @@ def lay_out(path: Path, head: Head, past: Past) -> None:
         reserve(file, "pace", beginning(len(head.grid)).shape, np.float64, 0)
         reserve(file, "delays", (head.ranks, LONGEST_DELAY + 1), np.int64, 0)
         reserve(file, OF_BLOCKS, (len(head.grid),), DIGEST)
-        reserve(file, OF_RANKS, (head.ranks,), DIGEST)
+        reserve(file, OF_RANKS, (head.ranks, 2), DIGEST)
         file.attrs["digest"] = of_head(file)
     allocate(path)
 
@@ -191,8 +191,8 @@ def write_part(path: Path, grid: BlockGrid, part: Part) -> None:
         first, r = part.residual or (0, np.zeros((0, 0), np.float32))
         if len(r):
             file.put("r", (first,), r)
-        found = digest(part.delays, np.array(first), r)
-        file.put(OF_RANKS, (part.rank,), np.array(found.encode(), DIGEST))
+        told = digest(part.delays), digest(np.array(first), r)
+        file.put(OF_RANKS, (part.rank,), np.array([one.encode() for one in told], DIGEST))
         file.sync()
 
 

@@ -96,6 +96,9 @@ def _past(file: h5py.File, counts: NDArray[np.int64]) -> Past | None:
         for row in file["history"][()]
     ]
     delays, pace = file["delays"][()], file["pace"][()]
+    told = [one.decode() for one in file[OF_RANKS][:, 0]]
+    if told != [digest(one) for one in delays]:
+        return None
     whole = counts.dtype.kind == delays.dtype.kind == "i" and pace.dtype.kind == "f"
     if not whole or counts.min() < 0 or delays.min() < 0 or counts.max() > MOST_UPDATES:
         return None
@@ -150,7 +153,7 @@ def read_residual(path: Path, groups: range) -> NDArray[np.float32]:
     """
     with _open(path) as file:
         r: NDArray[np.float32] = file["r"][groups.start : groups.stop]
-        if file[OF_RANKS][0].decode() != digest(file["delays"][0], np.array(groups.start), r):
+        if file[OF_RANKS][0, 1].decode() != digest(np.array(groups.start), r):
             raise ValueError(f"{path}: /r: {ALTERED}")
     return r
 
