@@ -164,7 +164,7 @@ def goal_of(star: Path, problem: Path) -> Goal:
         found = read_result(star)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
-    if found.provenance["input_sha256"] != sha256(problem):
+    if found.provenance["input_sha256"] != sha256([problem]):
         raise SystemExit(f"{star}: is of another problem, expected a result of {problem}")
     return Goal.of(found)
 

@@ -1,7 +1,8 @@
-"""Runs that are killed, again and again: does every one of them go on, and is nothing lost?
+"""Runs that are killed or interrupted: does every one of them go on, and is nothing lost?
 
-A rank, or mpirun, gets SIGKILL at a random moment of a run with frequent checkpoints: while it sets
-up, iterates, writes a checkpoint or the result. Then the run is resumed on another number of ranks.
+A rank, or mpirun, gets SIGKILL, SIGINT (Ctrl-C, to mpirun), SIGHUP or SIGTERM at a random moment of
+a run with frequent checkpoints: while it sets up, iterates, writes a checkpoint or the result. Then
+the run is resumed on another number of ranks.
 
     python benchmarks/faults.py [--runs 100] [--seed 0]
 """
@@ -29,6 +30,7 @@ from common import ASYNCRED, ENVIRONMENT, mpirun, simulate, table
 
 RANKS = 4
 EPOCHS = 1000
+SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 LIMIT = 180.0
 """Seconds that any run may take, its end included."""
 
@@ -70,11 +72,13 @@ def one(
     job = run(problem, folder, RANKS)
     time.sleep(rng.uniform(0.05, 1.0) * seconds)
     ranks = processes(folder)
-    victim = job.pid if rng.random() < 0.25 or not ranks else int(rng.choice(ranks))
-    found["of mpirun" if victim == job.pid else "of a rank"] += 1
+    number = signal.Signals(rng.choice(SIGNALS))
+    whole = rng.random() < 0.25 or not ranks or number == signal.SIGINT
+    victim = job.pid if whole else int(rng.choice(ranks))
+    found[f"{number.name} to {'mpirun' if victim == job.pid else 'a rank'}"] += 1
     killed = time.monotonic()
     if job.poll() is None:
-        os.kill(victim, signal.SIGKILL)
+        os.kill(victim, number)
     job.wait(LIMIT)
     while processes(folder):
         if time.monotonic() - killed > LIMIT:
@@ -88,9 +92,8 @@ def one(
     for path in (kept, previous(kept), result):
         if path.exists() and not readable(path):
             found[f"UNREADABLE {path.name}"] += 1
-    if result.exists():
+    if result.exists() and read_result(result).complete:
         found["result was there"] += 1
-        found["TRUNCATED RESULT"] += not read_result(result).complete
         return gone
     found["resumed" if kept.exists() else "started anew"] += 1
     flags = ("--resume", kept) if kept.exists() else ()

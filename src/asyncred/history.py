@@ -17,7 +17,8 @@ class Reason(enum.IntEnum):
     TIME = 2
     TOLERANCE = 3
     SIGNAL = 4
-    DIVERGED = 5
+    CALLBACK = 5
+    DIVERGED = 6
 
     @property
     def verdict(self) -> str:

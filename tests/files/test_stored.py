@@ -221,7 +221,7 @@ def test_what_is_there_in_other_files_is_read(path, counted, tmp_path):
     with h5py.File(linked, "w") as file:
         file["exchange"] = h5py.ExternalLink("../scan.h5", "/exchange")
     for one in (path, linked):
-        found = read_problem(one, Asked(center=40.0)).data
+        found = read_problem(one, Asked(center=40.0, follow_links=True)).data
         np.testing.assert_array_equal(found.y(range(FRAMES)), expected)
 
 

@@ -126,10 +126,10 @@ def test_signed_and_float_values(tmp_path):
 
 
 def test_the_digest_is_of_all_files(folder, counted):
-    before = sha256(folder)
-    assert before == sha256(folder / "img_*.tif")
+    before = sha256(files_of(folder))
+    assert before == sha256(files_of(folder / "img_*.tif"))
     tifffile.imwrite(folder / "img_7.tif", counted.data[8])
-    assert sha256(folder) != before
+    assert sha256(files_of(folder)) != before
 
 
 def no_angles(folder):

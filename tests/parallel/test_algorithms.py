@@ -100,7 +100,7 @@ def run(
             far=(),
         ) as x,
     ):
-        limits = {"updates": updates, "seconds": np.inf, "signalled": lambda: False}
+        limits = {"updates": updates, "seconds": np.inf, "signalled": lambda: 0}
         stop = (
             SyncStop(comm, counters, **limits)
             if algorithm is sync_red

@@ -16,8 +16,8 @@ def test_one_rank_stops_all(comm):
         assert not queue.stopped()
         comm.Barrier()
         if comm.rank == comm.size - 1:
-            queue.raise_stop()
+            queue.raise_stop(4)
         comm.Barrier()
-        assert queue.stopped()
+        assert queue.stopped() == 4
         assert queue.take() < comm.size  # the numbers are untouched by it
         comm.Barrier()

@@ -122,7 +122,7 @@ def run(comm, D, algorithm, *, updates, minibatch=None, far=()):
         ) as x,
     ):
         residual.fill(lambda groups: -Y[groups.start : groups.stop])
-        limits = {"updates": updates, "seconds": np.inf, "signalled": lambda: False}
+        limits = {"updates": updates, "seconds": np.inf, "signalled": lambda: 0}
         stop = (
             SyncStop(comm, counters, **limits)
             if algorithm is sync_red
@@ -216,7 +216,7 @@ def test_anchors_reach_the_fixed_point_of_gm_red(comm, D, far):
             step=ProximalStep(spread=b**0.5, b=b),
             relaxed=lambda: 1.0,
             stop=AsyncStop(
-                counters, most=len(own), updates=60 * b, seconds=np.inf, signalled=lambda: False
+                counters, most=len(own), updates=60 * b, seconds=np.inf, signalled=lambda: 0
             ),
             monitor=Silent(),
         )

@@ -173,7 +173,7 @@ def test_a_callback_sees_samples_and_stops_the_run():
     found = asyncred.solve(
         y, problem, "tv", block=16, epochs=1e6, tol=0, threads=1, report=1e-3, callback=enough
     )
-    assert found.stopped == "signal" and found.verdict == "not converged"
+    assert found.stopped == "callback" and found.verdict == "not converged"
     assert seen[1].updates > seen[0].updates and found.history[-1].updates < 4e5
 
 

@@ -42,6 +42,9 @@ def main(argv: list[str] | None = None) -> None:
         code = 141
     except SystemExit:
         raise
+    except KeyboardInterrupt:
+        print("asyncred: interrupted", file=sys.stderr, flush=True)
+        abort(comm, 130)
     except BaseException:
         print(traceback.format_exc(), end="", file=sys.stderr, flush=True)
         abort(comm, 1)
@@ -115,6 +118,7 @@ def _doctor(options: argparse.Namespace, comm: Comm) -> int:
 
 def _check(options: argparse.Namespace, comm: Comm) -> int:
     from asyncred.commands.check import describe
+    from asyncred.commands.isolated import isolated
     from asyncred.files.problem import Asked
     from asyncred.files.whole import check_writable
 
@@ -134,7 +138,7 @@ def _check(options: argparse.Namespace, comm: Comm) -> int:
             center_picture=options.center_picture,
         )
 
-    return locally(check)
+    return locally(lambda: isolated(Path(options.problem), check))
 
 
 def _denoiser(name: str | None, options: argparse.Namespace) -> DenoiserConfig:

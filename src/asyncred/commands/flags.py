@@ -37,6 +37,29 @@ SHELLS = ("bash", "zsh")
 FORMATS = ("tiff", "png", "npy", "nifti")
 
 
+OF_CHECK = (
+    "denoiser",
+    *OF_THE_DENOISER,
+    "images",
+    "minibatch",
+    "block",
+    "size",
+    "center",
+    "views",
+    "zingers",
+    "rings",
+    "air",
+    *PHASE,
+    "noise_scan",
+    "weights",
+    *LAYOUT,
+    "range",
+    "strict",
+    "follow_links",
+)
+"""Parameters of a run that ``check`` takes too."""
+
+
 def build_parser(commands: Mapping[str, Command]) -> Parser:
     """All commands; ``command`` of what is parsed is one of these, by name."""
     parser = Parser(
@@ -147,25 +170,7 @@ def _add_check(commands: Commands) -> Parser:
         help="draw one slice about several rotation axes, side by side",
     )
     check.add_argument("--overwrite", action="store_true", help="replace an earlier picture")
-    for key in (
-        "denoiser",
-        *OF_THE_DENOISER,
-        "images",
-        "minibatch",
-        "block",
-        "size",
-        "center",
-        "views",
-        "zingers",
-        "rings",
-        "air",
-        *PHASE,
-        "noise_scan",
-        "weights",
-        *LAYOUT,
-        "range",
-        "strict",
-    ):
+    for key in OF_CHECK:
         add_flag(check, DECLARED[key], checked=True)
     return check
 

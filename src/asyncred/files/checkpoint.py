@@ -1,7 +1,8 @@
 """A run put down on disk, to be taken up again by any number of ranks.
 
-/          attrs format = "asyncred-checkpoint", version = 4, parameters (JSON), input_sha256, image
-           (which of the problem), block = [bh, bw], ranks, seconds, G0_square
+/          attrs format = "asyncred-checkpoint", version = 5, parameters (JSON), input_sha256, image
+           (which of the problem), block = [bh, bw], ranks, seconds, G0_square, digest (of the other
+           attributes, history and drifts)
 /x         float32 or complex64 [H, W]
 /velocity  like x: the momentum of each block, where there is one
 /anchor    like x: the anchor of each block, where there is one
@@ -10,6 +11,8 @@
 /pace      float64 [b, 6]: how their steps shrink (``asyncred.red.pace``)
 /delays    int64 [ranks, D]: histogram of each rank's delays
 /history   float64 [S, columns], /drifts float64 [R]
+/block_digests S32 [b]: of x, velocity, anchor, per_block and pace of each block
+/rank_digests  S32 [ranks, 2]: of each rank's delays, and of its part of r
 
 Block order, minibatches and decaying steps follow from the counts (``asyncred.red.sampling``).
 Every rank writes its own part between two of its updates, so x and r of different ranks are of
@@ -19,9 +22,10 @@ different moments; one rank alone writes a state that is exact, and goes on from
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,15 +35,29 @@ from numpy.typing import NDArray
 
 import h5py
 
-from asyncred.files.problem.fields import node, string
-from asyncred.files.whole import InPlace, open_hdf5, renamed, reserve
+from asyncred.files.digest import DIGEST, digest
+from asyncred.files.whole import (
+    InPlace,
+    allocate,
+    check_space,
+    partial,
+    renamed,
+    reserve,
+)
 from asyncred.grid import BlockGrid
 from asyncred.history import LONGEST_DELAY, Sample
 from asyncred.operators import Image
 from asyncred.red.pace import Pace, beginning
 
-FORMAT, VERSION = "asyncred-checkpoint", 4
-NAMES = ("x", "velocity", "anchor", "r", "per_block", "pace", "delays", "history", "drifts")
+FORMAT, VERSION = "asyncred-checkpoint", 5
+MOVES = ("velocity", "anchor")
+"""Arrays like x that there may be."""
+OF_BLOCKS, OF_RANKS = "block_digests", "rank_digests"
+NAMES = ("x", *MOVES, "r", "per_block", "pace", "delays", OF_BLOCKS, OF_RANKS)
+ROOM = 1 << 20
+"""Bytes that a checkpoint takes besides its arrays, about."""
+MOST_UPDATES = 1 << 53
+"""Of a block: whole numbers up to this are exact in float64."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +115,7 @@ def previous(path: Path) -> Path:
 
 def lay_out(path: Path, head: Head, past: Past) -> None:
     """A checkpoint that says what rank 0 knows; x, r, counts and delays have their place in it."""
+    _check_space(path, head)
     with h5py.File(path, "w") as file:
         file.attrs.update({"format": FORMAT, "version": VERSION, "image": head.image})
         file.attrs.update({"parameters": json.dumps(dict(head.parameters))})
@@ -116,6 +135,29 @@ def lay_out(path: Path, head: Head, past: Past) -> None:
         reserve(file, "per_block", (len(head.grid),), np.int64, 0)
         reserve(file, "pace", beginning(len(head.grid)).shape, np.float64, 0)
         reserve(file, "delays", (head.ranks, LONGEST_DELAY + 1), np.int64, 0)
+        reserve(file, OF_BLOCKS, (len(head.grid),), DIGEST)
+        reserve(file, OF_RANKS, (head.ranks, 2), DIGEST)
+        file.attrs["digest"] = of_head(file)
+    allocate(path)
+
+
+def _check_space(path: Path, head: Head) -> None:
+    """Raise OSError where the disk has no room for a checkpoint."""
+    pixels = math.prod(head.grid.shape) * np.dtype(head.dtype).itemsize
+    residual = 4 * math.prod(head.residual) if head.residual else 0
+    check_space(path, pixels * (1 + len(head.moves)) + residual + ROOM)
+
+
+def of_block(x: Image, moves: Sequence[Image], count: int, pace: NDArray[np.float64]) -> str:
+    """The digest of what is kept of a block."""
+    return digest(x, *moves, np.array(count, np.int64), np.asarray(pace, np.float64))
+
+
+def of_head(file: h5py.File) -> str:
+    """The digest of what rank 0 knows."""
+    told = {name: np.asarray(file.attrs[name]).tolist() for name in file.attrs if name != "digest"}
+    words = json.dumps(told, sort_keys=True, default=str)
+    return digest(words.encode(), file["history"][()], file["drifts"][()])
 
 
 @dataclass(frozen=True)
@@ -142,9 +184,15 @@ def write_part(path: Path, grid: BlockGrid, part: Part) -> None:
                 file.put_region(name, (), grid.block(i), arrays[i])
             file.put("per_block", (i,), np.array(part.counts[i]))
             file.put("pace", (i,), part.pace[i])
+            moves = [np.asarray(part.moves[name][i]) for name in MOVES if name in part.moves]
+            found = of_block(np.asarray(block), moves, part.counts[i], part.pace[i])
+            file.put(OF_BLOCKS, (i,), np.array(found.encode(), DIGEST))
         file.put("delays", (part.rank,), part.delays)
-        if part.residual and len(part.residual[1]):
-            file.put("r", (part.residual[0],), part.residual[1])
+        first, r = part.residual or (0, np.zeros((0, 0), np.float32))
+        if len(r):
+            file.put("r", (first,), r)
+        told = digest(part.delays), digest(np.array(first), r)
+        file.put(OF_RANKS, (part.rank,), np.array([one.encode() for one in told], DIGEST))
         file.sync()
 
 
@@ -154,105 +202,8 @@ def publish(temporary: Path, path: Path) -> None:
     The one before is not kept where the file system has no hard links.
     """
     if path.exists():
-        link = path.with_name(f".{path.name}.link")
-        link.unlink(missing_ok=True)
+        link = partial(path)
         with suppress(OSError):  # of file systems without hard links
             os.link(path, link)
             link.replace(previous(path))
     renamed(temporary, path)
-
-
-def read_parameters(path: Path) -> dict[str, Any]:
-    """Those of the run that wrote a checkpoint or a result, where set. Raises ValueError."""
-    with open_hdf5(path) as file:
-        if "entry/reconstruction/parameters" in file:
-            text = file["entry/reconstruction/parameters"].asstr()[()]
-        else:
-            _check_format(path, file)
-            text = string(file, "parameters") or "{}"
-    found: dict[str, Any] = json.loads(text)
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def read_block(path: Path) -> tuple[int, int]:
-    """The size of the blocks. Raises ValueError."""
-    with _open(path) as file:
-        height, width = file.attrs["block"]
-        return int(height), int(width)
-
-
-def read_past(
-    path: Path, *, grid: BlockGrid, image: int, input_sha256: str, dtype: type[np.generic]
-) -> Past:
-    """What was done before. Raises ValueError where it belongs to another problem."""
-    with _open(path) as file:
-        x = node(path, file, "x", h5py.Dataset)
-        counts = node(path, file, "per_block", h5py.Dataset)[()]
-        if string(file, "input_sha256") != input_sha256:
-            raise ValueError(f"{path}: of another problem file (its sha256 differs)")
-        if (x.shape, x.dtype) != (grid.shape, np.dtype(dtype)):
-            raise ValueError(
-                f"{path}: /x is {x.dtype} {list(x.shape)}, expected {np.dtype(dtype)} "
-                f"{list(grid.shape)}"
-            )
-        if file.attrs["image"] != image:
-            raise ValueError(f"{path}: of image {file.attrs['image']}, expected {image}")
-        if counts.shape != (len(grid),):
-            raise ValueError(
-                f"{path}: of {counts.size} blocks, expected {len(grid)}: "
-                f"the size of the blocks must not change"
-            )
-        columns = (int, *(float,) * (len(Sample.names()) - 1))
-        history = [
-            Sample(*(kind(value) for kind, value in zip(columns, row, strict=True)))
-            for row in file["history"][()]
-        ]
-        return Past(
-            counts,
-            file["pace"][()],
-            file["delays"][()].sum(axis=0),
-            history,
-            file["drifts"][()].tolist(),
-            float(file.attrs["seconds"]),
-            float(file.attrs["G0_square"]) if "G0_square" in file.attrs else None,
-            int(file.attrs["ranks"]),
-        )
-
-
-def read_blocks(path: Path, name: str, grid: BlockGrid, own: list[int]) -> dict[int, Image]:
-    """x, velocity or anchor of some blocks; {} without. Raises ValueError where not finite."""
-    with _open(path) as file:
-        blocks = {i: file[name][grid.block(i)] for i in own} if name in file else {}
-    for i, block in blocks.items():
-        if not np.isfinite(block).all():
-            raise ValueError(
-                f"{path}: /{name}: block {i} holds NaN or Inf, expected finite numbers"
-            )
-    return blocks
-
-
-def read_residual(path: Path, groups: range) -> NDArray[np.float32]:
-    """r of some groups, float32 [groups, length]."""
-    with _open(path) as file:
-        r: NDArray[np.float32] = file["r"][groups.start : groups.stop]
-    return r
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[h5py.File]:
-    """A checkpoint. Raises ValueError where it is none, or lacks something."""
-    with open_hdf5(path) as file:
-        _check_format(path, file)
-        try:
-            yield file
-        except KeyError as error:
-            raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
-
-
-def _check_format(path: Path, file: h5py.File) -> None:
-    found = string(file, "format"), file.attrs.get("version")
-    if found != (FORMAT, VERSION):
-        raise ValueError(
-            f"{path}: attributes format, version are {found[0]!r}, {found[1]}, "
-            f"expected {FORMAT!r}, {VERSION}"
-        )

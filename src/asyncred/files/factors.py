@@ -1,7 +1,8 @@
 """Factors of dense blocks, kept in a file for all later runs with the same A and mu.
 
-    /       attrs format = "asyncred-factors", version = 1, mu
+    /       attrs format = "asyncred-factors", version = 2, mu
     /sha256 [b], hexadecimal: the digest of each A_i
+    /digests [b]: of A/i and L/i
     /A/i    float32 or float16 [m_i, n_i], A' of block i
     /L/i    float32 [m_i, m_i], L of block i                               (operators.factored)
 
@@ -20,11 +21,12 @@ from threadpoolctl import threadpool_limits
 
 import h5py
 
+from asyncred.files.digest import DIGEST, digest
 from asyncred.files.problem.block_random import BlockRandomData
-from asyncred.files.whole import InPlace, open_hdf5, reserve
+from asyncred.files.whole import InPlace, allocate, open_hdf5, reserve
 from asyncred.operators import Factored, factor
 
-FORMAT, VERSION = "asyncred-factors", 1
+FORMAT, VERSION = "asyncred-factors", 2
 DIGITS = 64
 """Of a digest."""
 
@@ -33,18 +35,22 @@ def lay_out(path: Path, data: BlockRandomData, mu: float) -> None:
     with h5py.File(path, "w") as file:
         file.attrs.update({"format": FORMAT, "version": VERSION, "mu": mu})
         reserve(file, "sha256", (len(data.grid),), f"S{DIGITS}")
+        reserve(file, "digests", (len(data.grid),), DIGEST)
         for i, (h, w) in data.shapes(range(len(data.grid))).items():
             reserve(file.require_group("A"), str(i), (data.rows(i), h * w), data.precision)
             reserve(file.require_group("L"), str(i), (data.rows(i), data.rows(i)), np.float32)
+    allocate(path)
 
 
 def fill(path: Path, data: BlockRandomData, blocks: range, *, mu: float, threads: int) -> None:
-    names = ["sha256", *(f"{part}/{i}" for part in "AL" for i in blocks)]
+    names = ["sha256", "digests", *(f"{part}/{i}" for part in "AL" for i in blocks)]
     with InPlace(path, names) as file, threadpool_limits(threads, user_api="blas"):
         for i in blocks:
             solved, lower = factor(data.matrix(i), mu)
-            file.put(f"A/{i}", (0,), data.kept(i, np.ascontiguousarray(solved)))
+            kept = data.kept(i, np.ascontiguousarray(solved))
+            file.put(f"A/{i}", (0,), kept)
             file.put(f"L/{i}", (0,), lower)
+            file.put("digests", (i,), np.array(digest(kept, lower).encode(), DIGEST))
             file.put("sha256", (i,), np.array(data.digest(i).encode()))
         file.sync()
 
@@ -82,6 +88,13 @@ def read(
         matrices, lower = (
             {i: _mapped(path, file[f"{part}/{i}"]) for i in reach} for part in ("A", "L")
         )
+        written = file["digests"][()]
+    for i in own:
+        if written[i].decode() != digest(matrices[i], lower[i]):
+            raise ValueError(
+                f"{path}: the factors of block {i} are not those that were written (digests "
+                "differ): expected an unchanged file; removed, it is made anew"
+            )
     data.measured(own)  # for what may be wrong with it
     shapes = data.shapes(reach)
     return Factored(matrices, lower, {}, shapes=shapes, threads=threads)

@@ -7,8 +7,11 @@ has to pay for it.
 from __future__ import annotations
 
 from functools import cache
+from types import TracebackType
 
 import h5py
+
+from asyncred.files.damage import DAMAGE, readable
 
 _PROVIDED: set[tuple[str, object]] = set()
 """Datasets that have been looked at in this process, by file and name: a run takes them often, and
@@ -16,15 +19,33 @@ of a virtual one HDF5 would copy all of its mappings each time."""
 
 
 class File(h5py.File):  # type: ignore[misc]
-    """An HDF5 file whose datasets have their filters once they are taken by their full names."""
+    """An HDF5 file whose datasets have their filters once they are taken by their full names.
+
+    As a context it ends with one line, a ValueError, for whatever reading it raises.
+    """
+
+    last = ""
+    """What was taken by its full name last."""
 
     def __getitem__(self, name: object) -> h5py.HLObject:
         """A group or dataset. Raises ValueError where a filter of a dataset is missing."""
+        if isinstance(name, str):
+            self.last = name
         found = super().__getitem__(name)
         if isinstance(found, h5py.Dataset) and (self.filename, name) not in _PROVIDED:
             check_filters(self.filename, found)
             _PROVIDED.add((self.filename, name))
         return found
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        name = self.filename if self.id else ""
+        super().__exit__(kind, error, trace)
+        if isinstance(error, DAMAGE):
+            found = readable(error, name, self.last)
+            if found is not error:
+                raise found from None
 
 
 def check_filters(file: object, dataset: h5py.Dataset) -> None:

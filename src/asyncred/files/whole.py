@@ -7,9 +7,14 @@ any moment, and whenever the writer dies; and any process can write its own part
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import re
+import secrets
+import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +24,7 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.digest import digest
 from asyncred.files.filters import File
 from asyncred.files.memory import MemoryFile
 from asyncred.grid import Region
@@ -27,10 +33,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+PIECE = 1 << 24
+"""Bytes that are read at once."""
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; renamed onto it once complete and on disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = partial(path)
+    created(temporary, path)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -38,6 +49,76 @@ def written_whole(path: Path) -> Iterator[Path]:
         renamed(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def partial(path: Path) -> Path:
+    """A name beside ``path`` that nobody can guess, for what is not complete yet."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+
+
+def created(temporary: Path, path: Path) -> None:
+    """Make a new empty file with the permissions of ``path``, where that is there.
+
+    Raises OSError where there is a file or link of this name.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, 0o666)
+    try:
+        if path.exists():
+            os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+    finally:
+        os.close(descriptor)
+
+
+def clear_partial(path: Path) -> None:
+    """Remove what writers of ``path`` that were killed have left half done."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}\.part")
+    with suppress(OSError):  # where the folder is gone, or no longer the user's
+        for found in path.parent.iterdir():
+            if pattern.fullmatch(found.name):
+                found.unlink(missing_ok=True)
+
+
+def check_space(path: Path, size: int) -> None:
+    """Raise OSError unless the file system of a file has room for so many bytes."""
+    found = os.statvfs(path.parent)
+    free = found.f_bavail * found.f_frsize
+    if free < size:
+        raise OSError(
+            errno.ENOSPC,
+            f"{path.parent} has {free / 1e6:.1f} MB left, expected {size / 1e6:.1f} MB",
+        )
+
+
+def allocate(path: Path) -> None:
+    """Have the file system set aside all bytes of a file, where it can. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+class Reserved:
+    """Space of a file system, set aside for what ``path`` will hold, until it is released."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        check_space(path, size)
+        self._place = partial(path)
+        created(self._place, path)
+        try:
+            os.truncate(self._place, size)
+            allocate(self._place)
+        except OSError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Give it back."""
+        self._place.unlink(missing_ok=True)
 
 
 def renamed(temporary: Path, path: Path) -> None:
@@ -54,11 +135,18 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
     """Raise ValueError unless ``path`` can be written; an existing file only with ``overwrite``."""
     if path.is_dir():
         raise ValueError(f"{path}: is a folder, expected a file name")
-    if path.exists() and not overwrite:
-        raise ValueError(f"{path}: exists; --overwrite replaces it")
-    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    if path.is_symlink():
+        raise ValueError(
+            f"{path}: is a symbolic link to {path.readlink()}, which would be replaced: "
+            "expected a regular file, or a new name"
+        )
     try:
-        probe.touch()
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path}: is no regular file, expected one, or a new name")
+        if path.exists() and not overwrite:
+            raise ValueError(f"{path}: exists; --overwrite replaces it")
+        probe = partial(path)
+        created(probe, path)
         probe.unlink()
     except OSError as error:
         raise ValueError(f"{path}: cannot be written: {error.strerror}") from None
@@ -70,6 +158,8 @@ def open_hdf5(path: Path) -> File:
         return File(path.open(), "r")
     if not path.exists():
         raise ValueError(f"{path}: no such file")
+    if not path.is_file():
+        raise ValueError(f"{path}: not an HDF5 file, nor any regular file")
     if not h5py.is_hdf5(path):
         raise ValueError(f"{path}: not an HDF5 file")
     try:
@@ -109,7 +199,7 @@ class InPlace:
             self._places = {
                 name: (node.id.get_offset(), node.dtype, node.shape) for name, node in found.items()
             }
-        self._file = os.open(path, os.O_WRONLY)
+        self._file = os.open(path, os.O_RDWR)
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
@@ -143,6 +233,18 @@ class InPlace:
         rows, cols = region
         for line, part in zip(range(rows.start, rows.stop), values, strict=True):
             self.put(name, (*lead, line, cols.start), part)
+
+    def digest(self, name: str, row: int) -> str:
+        """The digest of a row of a dataset, as it is in the file."""
+        offset, dtype, shape = self._places[name]
+        size = math.prod(shape[1:]) * dtype.itemsize
+        starts = range(0, size, PIECE)
+        return digest(
+            *(
+                os.pread(self._file, min(PIECE, size - start), offset + row * size + start)
+                for start in starts
+            )
+        )
 
     def sync(self) -> None:
         """Wait until all is on disk."""

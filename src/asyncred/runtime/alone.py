@@ -116,19 +116,19 @@ class AloneQueue(Plain):
     """Counterpart of ``Queue``."""
 
     def __init__(self) -> None:
-        self._next, self._stopped = 0, False
+        self._next = self._stopped = 0
 
     def take(self) -> int:
         """The next number."""
         self._next += 1
         return self._next - 1
 
-    def raise_stop(self) -> None:
+    def raise_stop(self, reason: int) -> None:
         """Stop."""
-        self._stopped = True
+        self._stopped = int(reason)
 
-    def stopped(self) -> bool:
-        """Whether to stop."""
+    def stopped(self) -> int:
+        """0, or why to stop."""
         return self._stopped
 
 

@@ -30,9 +30,11 @@ from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.comm import Comm, world
 from asyncred.runtime.config import RunConfig
 from asyncred.runtime.job import Setup
-from asyncred.runtime.output import FileResults, MemoryResults, Recovered, parameters_used
+from asyncred.runtime.output import parameters_used
+from asyncred.runtime.owner import owned
 from asyncred.runtime.plan import make_plan
 from asyncred.runtime.report import Show
+from asyncred.runtime.results import FileResults, MemoryResults, Recovered
 from asyncred.runtime.solution import Solution
 
 Callback = Callable[[Sample], object]
@@ -209,8 +211,9 @@ def run(
     values = {"problem": problem, "output": output, **parameters}
     with _one_thread():
         config = on_root(ranks, lambda: RunConfig.from_values(**values))
-        plan = on_root(ranks, lambda: make_plan(config, ranks.size, files=config.files))
-        carry_out(config, plan, ranks, FileResults(), watch)
+        with owned(config.files, ranks):
+            plan = on_root(ranks, lambda: make_plan(config, ranks.size, files=config.files))
+            carry_out(config, plan, ranks, FileResults(), watch)
     ranks.Barrier()
     return read_row(config.files.output) if config.files.output.exists() else None
 

@@ -20,11 +20,13 @@ from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.comm import Comm, several_threads
 from asyncred.runtime.config import RunConfig
 from asyncred.runtime.job import Denoisers, Job, Setup, make_job
-from asyncred.runtime.output import FileResults, Results, gather_record
+from asyncred.runtime.output import gather_record
+from asyncred.runtime.owner import owned
 from asyncred.runtime.placement import Team, form_team, spans_hosts
 from asyncred.runtime.plan import Plan, make_plan, truth_blocks
 from asyncred.runtime.reconstruct import reconstruct
 from asyncred.runtime.report import Terminal, Watch
+from asyncred.runtime.results import NOT_WRITTEN, FileResults, Results
 from asyncred.runtime.stopping import Signals
 from asyncred.runtime.terms import read_term
 
@@ -46,7 +48,7 @@ TURNS = 19
 ABORT_SECONDS = 60
 """How long a rank waits for the end of a job that was aborted."""
 
-EXIT_CODES = {Reason.SIGNAL: EARLY, Reason.DIVERGED: DIVERGED}
+EXIT_CODES = {Reason.SIGNAL: EARLY, Reason.CALLBACK: EARLY, Reason.DIVERGED: DIVERGED}
 
 
 def run(config: RunConfig, everybody: Comm) -> int:
@@ -55,8 +57,9 @@ def run(config: RunConfig, everybody: Comm) -> int:
     Collective over everybody. Raises InputError, the same on every rank, where the input is at
     fault; where that shows only in a later image, the job is aborted with one line.
     """
-    plan = on_root(everybody, lambda: make_plan(config, everybody.size, files=config.files))
-    return carry_out(config, plan, everybody, FileResults(), Terminal())
+    with owned(config.files, everybody):
+        plan = on_root(everybody, lambda: make_plan(config, everybody.size, files=config.files))
+        return carry_out(config, plan, everybody, FileResults(), Terminal())
 
 
 def carry_out(
@@ -66,16 +69,21 @@ def carry_out(
     machine, blocks = config.machine, len(plan.problem.grid)
     steal, together = machine.steal == "on", plan.ranks_per_image
     team = form_team(everybody, together, blocks, threads=machine.threads, steal=steal)
+    # A copy on another node has an identity of its own.
+    now = on_all(everybody, plan.inputs.again)
+    inputs = plan.inputs if everybody.rank == 0 else now
     term = read_term(plan, team)
     on_all(everybody, lambda: truth_blocks(plan.problem, team.placement.own, plan.first_image))
     thread = _progress_thread(machine.progress_thread, everybody)
     denoisers = _start_denoisers(config, plan, team)
-    setup = Setup(config, plan, team, term, denoisers)
+    setup = Setup(config, plan, team, term, denoisers, inputs)
     watch.begins(setup)
     with ExitStack() as stack, Signals() as signals:
         stack.enter_context(windows.progress_thread(everybody, thread))
         term.open(stack)
         queue = windows.queue(stack, everybody)
+        results.open(setup)
+        stack.callback(results.close)
         code = _all_images(setup, queue, _heard_by_all(signals, watch, queue), results, watch)
     team.free()
     return code
@@ -97,23 +105,23 @@ def _start_denoisers(config: RunConfig, plan: Plan, team: Team) -> Denoisers:
     return Denoisers(turned, Equivariant(draft, rng) if draft else None, providers)
 
 
-def _heard_by_all(signals: Signals, watch: Watch, queue: AnyQueue) -> Callable[[], bool]:
-    """Whether any rank, of any group, was signalled, or who watches wants no more."""
+def _heard_by_all(signals: Signals, watch: Watch, queue: AnyQueue) -> Callable[[], int]:
+    """Why to stop: any rank, of any group, was signalled, or who watches wants no more; else 0."""
 
-    def signalled() -> bool:
-        if (signals() or watch.stopped()) and not queue.stopped():
-            queue.raise_stop()
+    def signalled() -> int:
+        asked = Reason.SIGNAL if signals() else Reason.CALLBACK if watch.stopped() else 0
+        if asked and not queue.stopped():
+            queue.raise_stop(asked)
         return queue.stopped()
 
     return signalled
 
 
 def _all_images(
-    setup: Setup, queue: AnyQueue, signalled: Callable[[], bool], results: Results, watch: Watch
+    setup: Setup, queue: AnyQueue, signalled: Callable[[], int], results: Results, watch: Watch
 ) -> int:
     """Images from the queue, each handed on when it is done. Collective. The exit code."""
     config, comm, images = setup.config, setup.team.comm, setup.images
-    results.open(setup)
     deadline = time.monotonic() + config.stopping.max_time
     code, early, left_out = 0, False, []
     while not early and (row := _next_row(comm, queue)) < len(images):
@@ -129,17 +137,16 @@ def _all_images(
         with watch.image(setup, row) as show:
             outcome = reconstruct(job, signalled, show)
         record = gather_record(setup, job, outcome)
-        early = outcome.ending.reason in (Reason.SIGNAL, Reason.TIME)
-        put_down = job.checkpoint if early else None
-        if put_down is None:
-            results.put(setup, row, job, record, outcome)
+        early = outcome.ending.reason in (Reason.SIGNAL, Reason.CALLBACK, Reason.TIME)
+        put_down = job.checkpoint if early and outcome.put_down else None
+        code = max(code, results.put(setup, row, job, record, outcome))
         watch.image_ends(setup, row, record, put_down)
         to_be_resumed = put_down or (early and len(images) > 1)
         code = max(code, EXIT_CODES.get(outcome.ending.reason, 0), EARLY if to_be_resumed else 0)
     everybody = setup.team.everybody
     code = int(max(everybody.allgather(code)))
     missing = {image for some in everybody.allgather(left_out) for image in some}
-    if len(images) > 1 or code != EARLY or config.files.kept is None:
+    if code != NOT_WRITTEN:
         watch.wrote(setup, sorted(missing))
     return code
 

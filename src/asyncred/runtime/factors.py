@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from asyncred.files import factors
 from asyncred.files.problem.block_random import BlockRandomData
-from asyncred.files.whole import renamed
+from asyncred.files.whole import created, partial, renamed
 from asyncred.operators import Factored
 from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.comm import Comm
@@ -39,9 +38,14 @@ def open_factors(
 
 def make_factors(comm: Comm, path: Path, data: BlockRandomData, *, mu: float, threads: int) -> None:
     """Factor all blocks, each on one of the ranks of comm. Collective. Raises InputError."""
-    temporary = path.with_name(f".{path.name}.{comm.bcast(os.getpid())}.part")
+    temporary = comm.bcast(partial(path))
+
+    def lay_out() -> None:
+        created(temporary, path)
+        factors.lay_out(temporary, data, mu)
+
     try:
-        on_root(comm, lambda: factors.lay_out(temporary, data, mu))
+        on_root(comm, lay_out)
         mine = range(comm.rank, len(data.grid), comm.size)
         on_all(comm, lambda: factors.fill(temporary, data, mine, mu=mu, threads=threads))
         if comm.rank == 0:

@@ -13,14 +13,16 @@ from asyncred.red.async_red import async_red
 from asyncred.red.guard import Guard
 from asyncred.red.operator import RedOperator
 from asyncred.red.serial_red import bc_red, gm_red
+from asyncred.red.solver import Stop
 from asyncred.red.stepsize import Step
 from asyncred.red.sync_red import sync_red
 from asyncred.runtime.budget import CLAIM
 from asyncred.runtime.job import Job
-from asyncred.runtime.keeper import Best, LookingStop
+from asyncred.runtime.keeper import Best, Keeper, LookingStop
 from asyncred.runtime.state import State, keeper_of
 from asyncred.runtime.steps import choices, choose_step, choose_turn
 from asyncred.runtime.stopping import AsyncStop, SyncStop
+from asyncred.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters
@@ -42,9 +44,9 @@ def legs(budget: int, refresh: float, blocks: int, *, coupled: bool) -> list[int
 
 
 def iterate(
-    state: State, G: RedOperator, best: Best, signalled: Callable[[], bool]
-) -> tuple[Reason, float]:
-    """Run the algorithm on this rank; why all ranks stopped, and the relaxation. Collective."""
+    state: State, G: RedOperator, best: Best, signalled: Callable[[], int]
+) -> tuple[Reason, float, bool]:
+    """Run the algorithm; why all ranks stopped, the relaxation, whether x is in a checkpoint."""
     job, monitor = state.job, state.monitor
     config, coupling = job.config, job.term.coupling
     keeper = keeper_of(state)
@@ -58,10 +60,10 @@ def iterate(
     at_once = len(G.grid) if config.update.method == "gm" else 1  # updates between two questions
     job.team.comm.Barrier()  # all clocks start together
     stop = _stop(job, state.counters, signalled, job.past.updates // at_once)
-    asked = LookingStop(stop, [best.look, *([keeper.look] if keeper else [])])
+    asked = _asked(stop, best, keeper, state.watchdog)
     state.times.reset()
     monitor.begin()
-    loop, reason = 0.0, Reason.BUDGET
+    loop, reason, kept = 0.0, Reason.BUDGET, False
     coupled = coupling is not None
     everything = legs(job.plan.budget, config.update.refresh, len(G.grid), coupled=coupled)
     for leg in [leg for leg in everything if leg > job.past.updates]:
@@ -79,13 +81,21 @@ def iterate(
         reason = _agreed(state, stop.reason or Reason.BUDGET)
         if keeper and (reason is not Reason.BUDGET or leg == everything[-1]):
             # with the residual that the next update would have read
-            keeper.finish(wanted=reason is not Reason.DIVERGED)
+            state.watchdog.pause()
+            kept = keeper.finish(wanted=reason is not Reason.DIVERGED)
+        state.watchdog.beat()
         if coupling:
             state.drifts.append(coupling.refresh(state.blocks()))
         if reason is not Reason.BUDGET:
             break
     state.times.loop = loop
-    return reason, relaxed()
+    return reason, relaxed(), kept
+
+
+def _asked(stop: Stop, best: Best, keeper: Keeper | None, dog: Watchdog) -> LookingStop:
+    """The same stop, before which is done what is due between two updates."""
+    written = [dog.pause, keeper.look] if keeper else []
+    return LookingStop(stop, [best.look, *written, dog.beat])
 
 
 def updates_of(job: Job, counters: AnyCounters) -> int:
@@ -119,7 +129,7 @@ def _agreed(state: State, mine: Reason) -> Reason:
 
 
 def _stop(
-    job: Job, counters: AnyCounters, signalled: Callable[[], bool], done: int
+    job: Job, counters: AnyCounters, signalled: Callable[[], int], done: int
 ) -> AsyncStop | SyncStop:
     """What stops this rank; its budget is told later."""
     seconds = job.seconds

@@ -11,7 +11,9 @@ import numpy as np
 from asyncred.denoisers.onnx import Denoiser
 from asyncred.denoisers.provider import Provider
 from asyncred.denoisers.values import Complex, Parts, Ranged, without_phases
-from asyncred.files.checkpoint import Past, read_blocks, read_past, read_residual
+from asyncred.files.checkpoint import Past
+from asyncred.files.checkpoint_reading import read_blocks, read_past, read_residual
+from asyncred.files.identity import Inputs
 from asyncred.files.problem.plausible import marked, said, settle
 from asyncred.operators import Image, Operator
 from asyncred.red.bounds import clipped
@@ -47,6 +49,8 @@ class Setup:
     team: Team
     term: LocalTerm | CoupledTerm
     denoisers: Denoisers
+    inputs: Inputs
+    """The input files as this rank has found them."""
 
     @property
     def images(self) -> range:
@@ -189,6 +193,7 @@ def make_job(setup: Setup, index: int, seconds: float) -> Job:
     )
     cut = checkpoint_of(config.files.resume, plan.problem, index)
     job = job if cut is None or not on_root(comm, cut.exists) else _resumed(job, cut)
+    on_all(comm, setup.inputs.check)  # after all that is read for this image
     return _within(job) if job.bounds is not None else job
 
 
@@ -232,12 +237,12 @@ def _resumed(job: Job, path: Path) -> Job:
             dtype=problem.data.dtype,
         ),
     )
-    blocks = on_all(comm, lambda: read_blocks(path, "x", problem.grid, job.own))
-    velocity = on_all(comm, lambda: read_blocks(path, "velocity", problem.grid, job.own))
-    anchors = on_all(comm, lambda: read_blocks(path, "anchor", problem.grid, job.own))
+    blocks = on_all(comm, lambda: read_blocks(path, problem.grid, job.own))
     coupling = job.term.coupling
     if coupling and past.ranks == comm.size == 1:
         coupling.restore(on_all(comm, lambda: read_residual(path, range(problem.data.groups))))
     elif coupling:
-        coupling.refresh(blocks)
-    return replace(job, past=past, resumed=blocks, velocity=velocity, anchors=anchors)
+        coupling.refresh(blocks.x)
+    return replace(
+        job, past=past, resumed=blocks.x, velocity=blocks.velocity, anchors=blocks.anchor
+    )

@@ -176,6 +176,14 @@ class RunMonitor:
             self._counters.raise_stop(reason)
         return found
 
+    def now(self) -> list[Sample]:
+        """The state of the run where it is newer than its history; rank 0 only."""
+        sums = self._counters.collect().sum(axis=0)
+        if sums[1] < self._reference.blocks:
+            return []
+        found = self._sample_of(sums)
+        return [found] if not self.history or self.history[-1].updates < found.updates else []
+
     def _strays(self, x_i: Image) -> bool:
         """Whether some value is absurdly far from all that the image may hold."""
         low, high = self._reference.shades
@@ -200,6 +208,8 @@ class RunMonitor:
         What is not known because some block was never updated is NaN.
         """
         sums = self._counters.collect().sum(axis=0)
+        if not sums[0] and self.history:
+            return  # of a run that was resumed at its end
         if G_square is not None:
             sums[2] = G_square
         sums[5] = error

@@ -1,4 +1,4 @@
-"""What becomes of recovered images: gathered from the ranks, into a result file or into memory."""
+"""What a result says: blocks and records gathered from the ranks, and where they come from."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from asyncred.denoisers.values import with_phases
-from asyncred.files.checkpoint import previous
 from asyncred.files.problem.plausible import marked
-from asyncred.files.result import SAMPLES, Layout, Record, ResultFile, create_result, write_result
+from asyncred.files.result import Layout, Record
 from asyncred.history import Reason
 from asyncred.metrics import against
 from asyncred.operators import Image
@@ -25,118 +22,12 @@ from asyncred.red.pace import DRAFTED
 from asyncred.runtime.collective import gather_blocks, on_root
 from asyncred.runtime.comm import Comm, library_version
 from asyncred.runtime.config import file_or_name
-from asyncred.runtime.iterate import legs
 from asyncred.runtime.job import Job, Setup
 from asyncred.runtime.reconstruct import Outcome
-from asyncred.runtime.refusals import checkpoint_of
-from asyncred.runtime.terms import CoupledTerm
 from asyncred.runtime.verdict import verdict_of
 
 Streams = Mapping[str, Iterator[tuple[int, Image]]]
 """By name (data, start, truth) the blocks of an image, on rank 0; nothing elsewhere."""
-
-
-class Results(Protocol):
-    """Where recovered images go. Every method is collective."""
-
-    def there(self, setup: Setup, row: int) -> None:
-        """An image is there already, complete."""
-        ...
-
-    def open(self, setup: Setup) -> None:
-        """Before the first image. Raises InputError."""
-        ...
-
-    def put(self, setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -> None:
-        """Take an image, which may be incomplete."""
-        ...
-
-    def leave_out(self, setup: Setup, row: int, reason: str) -> None:
-        """Flag an image that has no measurements as incomplete."""
-        ...
-
-
-class FileResults:
-    """A result file: that of one image appears at the end, that of a stack fills up row by row."""
-
-    def there(self, setup: Setup, row: int) -> None:
-        """Remove the checkpoint that a run which was killed just then has left."""
-        if setup.team.comm.rank == 0:
-            problem, kept = setup.plan.problem, setup.config.files.kept
-            _forget(checkpoint_of(kept, problem, setup.images[row]))
-
-    def open(self, setup: Setup) -> None:
-        """Make the result of a stack, unless one is there to go on with."""
-        if len(setup.images) > 1:
-            on_root(setup.team.everybody, lambda: _open_stack(setup))
-
-    def put(self, setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -> None:
-        """Write an image: rank 0 writes, the others send it their blocks."""
-        images, comm = streams(setup, job, outcome), setup.team.comm
-        output = setup.config.files.output
-        if comm.rank != 0:
-            for stream in images.values():
-                for _ in stream:
-                    pass
-        elif len(setup.images) == 1:
-            layout = _layout(setup, len(record.history), len(record.drifts), job.notes)
-            write_result(output, layout, record, images)
-        else:
-            with ResultFile(output) as file:
-                file.write(row, setup.plan.problem.grid, record, images)
-            if record.complete:
-                _forget(job.checkpoint)
-        comm.Barrier()
-
-    def leave_out(self, setup: Setup, row: int, reason: str) -> None:
-        """Write the reason; its flag stays down."""
-        if setup.team.comm.rank == 0:
-            with ResultFile(setup.config.files.output) as file:
-                file.leave_out(row, reason)
-        setup.team.comm.Barrier()
-
-
-def _forget(checkpoint: Path | None) -> None:
-    """Remove a checkpoint that nobody will resume from."""
-    if checkpoint is not None:
-        for path in (checkpoint, previous(checkpoint)):
-            path.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """An image in memory, and what is said of it."""
-
-    image: Image
-    start: Image
-    record: Record
-
-
-class MemoryResults:
-    """Recovered images by row, on rank 0 of the ranks that shared each."""
-
-    def __init__(self) -> None:
-        self.rows: dict[int, Recovered] = {}
-
-    def there(self, setup: Setup, row: int) -> None:
-        """Never."""
-
-    def open(self, setup: Setup) -> None:
-        """Nothing is to be made."""
-
-    def put(self, setup: Setup, row: int, job: Job, record: Record, outcome: Outcome) -> None:
-        """Keep an image."""
-        grid, dtype = setup.plan.problem.grid, setup.plan.problem.data.dtype
-        whole: dict[str, Image] = {}
-        for name, stream in streams(setup, job, outcome).items():
-            whole[name] = np.zeros(grid.shape, dtype)
-            for i, block in stream:
-                whole[name][grid.block(i)] = block
-        if setup.team.comm.rank == 0:
-            self.rows[row] = Recovered(whole["data"], whole["start"], record)
-
-    def leave_out(self, setup: Setup, row: int, reason: str) -> None:
-        """Never: arrays hold measurements of all images."""
 
 
 def streams(setup: Setup, job: Job, outcome: Outcome) -> Streams:
@@ -237,16 +128,7 @@ def parameters_used(setup: Setup) -> dict[str, Any]:
     }
 
 
-def _open_stack(setup: Setup) -> None:
-    config, grid = setup.config, setup.plan.problem.grid
-    if config.files.resume is None or not config.files.output.exists():
-        coupled = isinstance(setup.term, CoupledTerm)
-        renewals = legs(setup.plan.budget, config.update.refresh, len(grid), coupled=coupled)
-        drifts = len(renewals) if coupled else 0
-        create_result(config.files.output, _layout(setup, SAMPLES, drifts))
-
-
-def _layout(setup: Setup, samples: int, drifts: int, notes: Sequence[str] = ()) -> Layout:
+def layout_of(setup: Setup, samples: int, drifts: int, notes: Sequence[str] = ()) -> Layout:
     """What the result file says of all images, with room for so much of each one's history.
 
     ``notes`` are those that came up after the start.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import numpy as np
 from asyncred.denoisers.onnx import DenoiserModel
 from asyncred.denoisers.tiles import EXACT
 from asyncred.errors import InputError
-from asyncred.files.checkpoint import read_block
+from asyncred.files.checkpoint_reading import read_block
+from asyncred.files.damage import one_line
+from asyncred.files.identity import Inputs
 from asyncred.files.problem import Asked, Problem, read_problem
 from asyncred.files.problem.plausible import settle
 from asyncred.files.problem.tiff import files_of
@@ -37,7 +39,9 @@ class Plan:
 
     problem: Problem
     sha256: str
-    """Of the problem file."""
+    """Of the problem file, and of others that it takes values from."""
+    inputs: Inputs
+    """Which files these are."""
     denoiser: str
     """Its name, or its file."""
     model: DenoiserModel
@@ -88,6 +92,7 @@ def make_plan(
     """
     asked, update = config.data, config.update
     block = asked.block or (None if files is None else _block_before(files))
+    inputs = Inputs.of(files_of(asked.problem) if asked.problem.exists() else [])
     problem = read(asked.problem, Asked.of(asked, ranks=ranks, block=block))
     problem = precise(update, problem)
     together = _ranks_per_image(config.machine, problem, ranks)
@@ -100,10 +105,12 @@ def make_plan(
     proximal = proximal_of(update, problem, model, tau)
     if not isinstance(asked.bounds, str):
         _check_bounds(tau, proximal)
-    digest = sha256(asked.problem)
+    digest, inputs = _input(inputs, problem)
+    budget = config.stopping.budget(len(problem.grid))
     return Plan(
         problem,
         digest,
+        inputs,
         str(denoiser.name),
         model,
         load_draft(denoiser, model, proximal=proximal is not None),
@@ -112,10 +119,12 @@ def make_plan(
         tau,
         noise,
         proximal,
-        config.stopping.budget(len(problem.grid)),
+        budget,
         config.stopping.tolerance(proximal=proximal is not None),
         together,
-        [False] * len(problem.images) if files is None else resumable(files, problem, digest),
+        [False] * len(problem.images)
+        if files is None
+        else resumable(files, problem, digest, budget),
         settle(problem.path, problem.doubts(asked.range or problem.shades), strict=asked.strict),
     )
 
@@ -133,9 +142,10 @@ def weight_of(
 def stored_blocks(start: str, problem: Problem, own: list[int], index: int) -> dict[int, Image]:
     """x0 of some blocks of an image, from an HDF5 file of one or of all. Raises ValueError."""
     grid, dtype = problem.grid, problem.data.dtype
-    data, rows = read_start(Path(start), grid, problem.images, dtype)
-    with data.file:
-        blocks = {i: np.asarray(data[(*rows[index], *grid.block(i))], dtype) for i in own}
+    with one_line(start):
+        data, rows = read_start(Path(start), grid, problem.images, dtype)
+        with data.file:
+            blocks = {i: np.asarray(data[(*rows[index], *grid.block(i))], dtype) for i in own}
     _check_finite(start, blocks)
     return blocks
 
@@ -149,14 +159,23 @@ def truth_blocks(problem: Problem, own: list[int], index: int) -> dict[int, Imag
     return blocks
 
 
-def sha256(path: Path) -> str:
-    """Hexadecimal digest of a file, or of all files of a stack."""
+def sha256(files: Iterable[Path]) -> str:
+    """Hexadecimal digest of the contents of files, one after the other."""
     digest = hashlib.sha256()
-    for part in files_of(path):
+    for part in files:
         with part.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def _input(before: Inputs, problem: Problem) -> tuple[str, Inputs]:
+    """The digest of all input files, and what they are; raises ValueError if they change now."""
+    found = Inputs.of([*files_of(problem.path), *problem.sources])
+    digest = sha256([*files_of(problem.path), *problem.sources])
+    before.check()
+    found.check()
+    return digest, found
 
 
 def _block_before(files: FilesConfig) -> tuple[int, int] | None:

@@ -25,6 +25,7 @@ from asyncred.runtime.keeper import Best
 from asyncred.runtime.monitor import RECORD, SUMS, Reference, Reporting, RunMonitor
 from asyncred.runtime.objective import objective
 from asyncred.runtime.state import State
+from asyncred.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters, AnyImage
@@ -45,9 +46,11 @@ class Outcome:
     """By which the guard shortened the steps of this rank, 1 where it did not."""
     ending: Ending
     """Why all ranks stopped; the rest of it is known on rank 0."""
+    put_down: bool
+    """Whether the last state is in the checkpoint."""
 
 
-def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample], None]) -> Outcome:
+def reconstruct(job: Job, signalled: Callable[[], int], show: Callable[[Sample], None]) -> Outcome:
     """Run the algorithm. Collective over the ranks of the job; rank 0 shows samples of it."""
     times, past = Times(), job.past
     blocks = len(job.plan.problem.grid)
@@ -77,6 +80,7 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             x,
             counters,
             monitor,
+            stack.enter_context(_watchdog(job)),
             times,
             pace,
             moving,
@@ -84,7 +88,7 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             list(past.drifts),
         )
         best = Best(counters, state.blocks)
-        reason, relaxation = iterate(state, G, best, signalled)
+        reason, relaxation, put_down = iterate(state, G, best, signalled)
         kept = replace(times)  # the last distance is no part of the loop
         _close_history(state, reason)
         if job.team.comm.rank == 0:
@@ -95,7 +99,16 @@ def reconstruct(job: Job, signalled: Callable[[], bool], show: Callable[[Sample]
             ending = replace(ending, back=False)
         final = best.blocks if ending.back or reason is Reason.DIVERGED else last
         paces = {i: pace[i].copy() for i in job.own}
-        return Outcome(final, monitor, kept, paces, state.drifts, relaxation, ending)
+        return Outcome(final, monitor, kept, paces, state.drifts, relaxation, ending, put_down)
+
+
+def _watchdog(job: Job) -> Watchdog:
+    return Watchdog(
+        job.team.comm.rank,
+        patience=job.config.stopping.patience,
+        seconds=job.seconds,
+        checkpoint=job.checkpoint,
+    )
 
 
 def _monitor(

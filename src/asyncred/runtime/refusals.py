@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from asyncred.errors import InputError
-from asyncred.files.checkpoint import previous, read_past
+from asyncred.files.checkpoint import previous
+from asyncred.files.checkpoint_reading import read_past
 from asyncred.files.problem import Problem
-from asyncred.files.result import read_completed, read_start
+from asyncred.files.result import check_start, is_cut, read_completed
 from asyncred.files.whole import check_writable
 from asyncred.runtime.config import STARTS, FilesConfig, RunConfig
 
@@ -31,9 +32,10 @@ def check_files(config: RunConfig, problem: Problem) -> None:
         raise InputError(f"{files.output}: is the problem file, expected another name")
     if data.start not in STARTS:
         dtype = problem.data.dtype
-        read_start(Path(data.start), problem.grid, problem.images, dtype)[0].file.close()
+        check_start(Path(data.start), problem.grid, problem.images, dtype)
     stack = len(problem.images) > 1
-    goes_on = stack and files.resume is not None and files.output.exists()
+    goes_on = files.resume is not None and files.output.exists()
+    goes_on = goes_on and (stack or is_cut(files.output))
     check_writable(files.output, overwrite=files.overwrite or goes_on)
     factors = config.update.factors
     if factors is not None and factors.resolve() == files.output.resolve():
@@ -50,13 +52,18 @@ def checkpoint_of(path: Path | None, problem: Problem, index: int) -> Path | Non
     return path.with_name(f"{path.stem}.{index:06d}{path.suffix}")
 
 
-def resumable(files: FilesConfig, problem: Problem, digest: str) -> list[bool]:
+def resumable(files: FilesConfig, problem: Problem, digest: str, budget: int) -> list[bool]:
     """Which images are complete already. Raises ValueError where there is nothing to go on with."""
     grid, dtype, images = problem.grid, problem.data.dtype, problem.images
     for index in images:
         cut = checkpoint_of(files.resume, problem, index)
         if cut is not None and cut.exists():
-            read_past(cut, grid=grid, image=index, input_sha256=digest, dtype=dtype)
+            past = read_past(cut, grid=grid, image=index, input_sha256=digest, dtype=dtype)
+            if past.updates > budget:
+                raise InputError(
+                    f"{cut}: has {past.updates} updates, {past.updates / len(grid):.4g} epochs, "
+                    f"expected no more than {budget}, the budget: --epochs or --updates more"
+                )
     if len(images) == 1 or files.resume is None or not files.output.exists():
         return [False] * len(images)
     return read_completed(

@@ -18,6 +18,7 @@ from asyncred.red.pace import Pace
 from asyncred.runtime.job import Job
 from asyncred.runtime.keeper import Keeper
 from asyncred.runtime.monitor import RunMonitor
+from asyncred.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters, AnyImage
@@ -32,6 +33,7 @@ class State:
     x: AnyImage
     counters: AnyCounters
     monitor: RunMonitor
+    watchdog: Watchdog
     times: Times
     pace: Pace
     moving: Anchors
@@ -63,8 +65,8 @@ def keeper_of(state: State) -> Keeper | None:
     before = job.past.delays if comm.rank == 0 else 0
 
     def lay_out_file(path: Path) -> None:
-        kept = thinned(len(state.monitor.history), SAMPLES)
-        history = [state.monitor.history[k] for k in kept]
+        known = [*state.monitor.history, *state.monitor.now()]
+        history = [known[k] for k in thinned(len(known), SAMPLES)]
         past = replace(
             job.past,
             history=history,

@@ -6,6 +6,7 @@ own next update. A time limit each rank sees on its own clock.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters
 
 
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended at once."""
+
+
 class AsyncStop:
     """Asked before every update of this rank.
 
     ``updates`` is the budget of the whole run, ``done`` of it were before, ``most`` is how much of
-    it one rank claims at once, ``seconds`` the time limit (inf: none), ``signalled`` tells of a
-    signal at this rank.
+    it one rank claims at once, ``seconds`` the time limit (inf: none), ``signalled`` returns
+    why to stop, 0 if nobody asked.
     """
 
     def __init__(
@@ -35,7 +40,7 @@ class AsyncStop:
         updates: int,
         most: int,
         seconds: float,
-        signalled: Callable[[], bool],
+        signalled: Callable[[], int],
         done: int = 0,
     ) -> None:
         self._counters, self._updates, self._most = counters, updates, most
@@ -71,8 +76,8 @@ class AsyncStop:
         )
 
     def _early(self) -> Reason | None:
-        if self._signalled():
-            self._counters.raise_stop(Reason.SIGNAL)
+        if asked := self._signalled():
+            self._counters.raise_stop(asked)
         flag = self._counters.stop_reason()
         if flag:
             return Reason(flag)
@@ -93,7 +98,7 @@ class SyncStop:
         *,
         updates: int,
         seconds: float,
-        signalled: Callable[[], bool],
+        signalled: Callable[[], int],
         done: int = 0,
     ) -> None:
         self._comm, self._counters = comm, counters
@@ -105,8 +110,8 @@ class SyncStop:
     def __call__(self) -> bool:
         """The same answer on every rank."""
         mine = self._counters.stop_reason()
-        if self._signalled():
-            mine = Reason.SIGNAL
+        if asked := self._signalled():
+            mine = asked
         elif time.monotonic() > self._deadline:
             mine = Reason.TIME
         flag = max(self._comm.allgather(mine))
@@ -122,7 +127,10 @@ class SyncStop:
 
 
 class Signals:
-    """Remembers that SIGTERM or SIGUSR1 came, instead of dying of it."""
+    """Remembers that a signal came, instead of dying of it; SIGINT, Ctrl-C, ends at the second."""
+
+    ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT)
+    """Signals that ask a run to put itself down."""
 
     def __init__(self) -> None:
         self._received = False
@@ -135,8 +143,9 @@ class Signals:
     def __enter__(self) -> Signals:
         if threading.current_thread() is not threading.main_thread():
             return self  # only the main thread is told of signals
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            self._before[number] = signal.signal(number, self._remember)
+        for number in self.ASKING:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as of nohup
+                self._before[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -144,4 +153,6 @@ class Signals:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _remember(self, number: int, frame: object) -> None:
+        if self._received and number == signal.SIGINT:
+            os._exit(INTERRUPTED)
         self._received = True

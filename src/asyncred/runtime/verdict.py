@@ -17,6 +17,7 @@ REASONS = {
     "budget": "all updates asked for are made",
     "time": "the time limit is reached",
     "signal": "it was asked to stop",
+    "callback": "the callback asked it to stop",
     "tolerance": "steps are small",
 }
 
@@ -61,7 +62,7 @@ def verdict_line(record: Record, tol: float) -> str:
 def _advice(record: Record) -> str:
     if record.at_bounds > CRAMPED:
         return "x lies on its bounds: set --range or --bounds"
-    if record.stopped == "signal":
+    if record.stopped in ("signal", "callback"):
         return "--start RESULT.h5 goes on from here"
     if math.isfinite(record.left) or len(record.history) < 2:
         return "more --epochs bring it nearer, or a larger --tau"

@@ -26,15 +26,15 @@ class Queue(Window):
         self.win.Flush(0)
         return int(before[0])
 
-    def raise_stop(self) -> None:
-        """Tell every rank to stop."""
-        flag = np.ones(1)
+    def raise_stop(self, reason: int) -> None:
+        """Tell every rank to stop, and why: a number > 0."""
+        flag = np.full(1, reason, np.float64)
         for rank in range(self.comm.size):
             self.win.Accumulate(flag, rank, (self._STOP, 1, MPI.DOUBLE), MPI.REPLACE)
         self.win.Flush_all()
 
-    def stopped(self) -> bool:
-        """Whether anybody did; looks at this rank's own memory."""
+    def stopped(self) -> int:
+        """0, or why somebody did; looks at this rank's own memory."""
         flag = np.zeros(1)
         self.win.Get_accumulate(
             (NOTHING, 0, MPI.DOUBLE),
@@ -44,4 +44,4 @@ class Queue(Window):
             MPI.NO_OP,
         )
         self.win.Flush(self.comm.rank)
-        return bool(flag[0])
+        return int(flag[0])

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from asyncred.grid import BlockGrid
 FORMAT, VERSION = "asyncred-problem", 1
 MIDDLE = "middle"
 """What ``Asked.center`` is for the middle of the detector."""
+
+MOST_BLOCKS = 1 << 22
+"""Of an image: each costs memory on every rank."""
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 256
 """Sides of the blocks that are chosen for a file that says none."""
@@ -97,6 +101,8 @@ class Asked:
     None for all."""
     corrections: Corrections = Corrections()
     """Of counts in a foreign file."""
+    follow_links: bool = False
+    """Whether files outside the folder of the file may be read that it refers to."""
 
     @classmethod
     def of(cls, source: Any, *, ranks: int, block: int | tuple[int, int] | None) -> Asked:
@@ -112,6 +118,7 @@ class Asked:
             places=Places.of(source),
             views=source.views,
             corrections=Corrections.of(source),
+            follow_links=source.follow_links,
         )
 
 
@@ -201,6 +208,11 @@ def read_grid(path: Path, file: h5py.File, asked: Asked) -> BlockGrid:
     if any(not 1 <= b <= s for s, b in zip(shape, block, strict=True)):
         raise ValueError(
             f"{path}: /image block is {list(block)}, expected 1 to {list(shape)} (the shape)"
+        )
+    if math.prod(-(-s // b) for s, b in zip(shape, block, strict=True)) > MOST_BLOCKS:
+        raise ValueError(
+            f"{path}: /image shape is {list(shape)} in blocks of {list(block)}, expected at most "
+            f"{MOST_BLOCKS} blocks"
         )
     return BlockGrid(shape, block)
 

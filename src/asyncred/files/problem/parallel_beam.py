@@ -32,6 +32,9 @@ from asyncred.operators.parallel_beam import ParallelBeam
 
 Array = NDArray[np.float32]
 
+FINEST = 1e-3
+"""The least distance of two bins, in pixels."""
+
 
 @dataclass(frozen=True)
 class ParallelBeamData(TomographyData):
@@ -153,5 +156,15 @@ def read_parallel_beam(
         bins,
         center=read_center(path, file, bins, asked),
         pixel=real(path, operator, "pixel", 1.0, positive=True),
-        spacing=real(path, operator, "spacing", 1.0, positive=True),
+        spacing=_spacing(path, operator),
     )
+
+
+def _spacing(path: Path, operator: h5py.Group) -> float:
+    """Of the bins, in pixels. Raises ValueError where every pixel would cover countless bins."""
+    found = real(path, operator, "spacing", 1.0, positive=True)
+    if not FINEST <= found <= 1 / FINEST:
+        raise ValueError(
+            f"{path}: /operator spacing is {found:g}, expected {FINEST:g} to {1 / FINEST:g} pixels"
+        )
+    return found

@@ -31,6 +31,7 @@ from asyncred.files.problem.parallel_beam import read_parallel_beam
 from asyncred.files.problem.plausible import LOOKED_AT, Shades, of_images, spread
 from asyncred.files.problem.plugin import installed, read_plugin
 from asyncred.files.problem.raw_tomography import RawTomographyData
+from asyncred.files.problem.sources import sources_of
 from asyncred.files.problem.superresolution import read_superresolution
 from asyncred.files.problem.surmise import looks_like
 from asyncred.files.problem.tiff import is_stack
@@ -85,6 +86,8 @@ class Problem:
     has_truth: bool
     stated: bool = False
     """Whether the file says these values; else 0 and 1 are assumed."""
+    sources: tuple[Path, ...] = ()
+    """Other files that this one takes values from."""
 
     @property
     def grid(self) -> BlockGrid:
@@ -126,7 +129,8 @@ def read_problem(path: Path, asked: Asked | None = None) -> Problem:
     Raises ValueError, naming file, key, what was found and what was expected.
     """
     asked = asked or Asked()
-    problem = _read(path, asked)
+    sources = [] if is_stack(path) else sources_of(path, follow=asked.follow_links)
+    problem = replace(_read(path, asked), sources=tuple(sources))
     if problem.kind in OTHERS:
         problem = replace(problem, data=weighed(path, None, problem.kind, problem.data, asked))
     if asked.noise_scan is not None and not isinstance(problem.data, MriData):

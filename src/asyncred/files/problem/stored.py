@@ -94,7 +94,7 @@ def _check_raw(where: str, dataset: h5py.Dataset, created: h5py.h5p.PropDCID) ->
 def _check_virtual(where: str, dataset: h5py.Dataset, depth: int) -> None:
     """Files and datasets that the values are taken from."""
     maps, holder = dataset.virtual_sources(), dataset.file.filename
-    sources = list(_named(dataset, maps))
+    sources = list(named(dataset, maps))
     covered = np.zeros(dataset.shape[0] if dataset.ndim else 1, np.bool_)
     files = {name for name, *_ in sources}
     places = {name: _found(name, holder) for name in files}
@@ -124,7 +124,7 @@ Source = tuple[str, str, NDArray[np.int64], tuple[int, ...] | int]
 """File, dataset, the frames that it is for, and how large it has to be: sides or values."""
 
 
-def _named(dataset: h5py.Dataset, maps: Iterable[h5py.h5d.VDSmap]) -> Iterator[Source]:
+def named(dataset: h5py.Dataset, maps: Iterable[h5py.h5d.VDSmap]) -> Iterator[Source]:
     """The sources, one for each number where a name stands for many."""
     length = dataset.shape[0] if dataset.ndim else 1
     for one in maps:

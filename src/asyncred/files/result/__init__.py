@@ -10,6 +10,7 @@
                               tile_error of 1 from black to white; by image: stopped,
                               left_out (why an image has no measurements, and is not complete),
                               range [T, 2] (values of black and white), residual_drift [T, R],
+                              digest (BLAKE2b of the image),
                               reference_snr (dB) and reference_ssim to an image in the input
   convergence                 update, time (s), distance, step, snr (dB), delay: [T, S], one column
                               a sample; NaN, and -1 of updates, after the last
@@ -23,6 +24,8 @@ dies.
 
 from asyncred.files.result.reading import (
     Result,
+    check_start,
+    is_cut,
     read_completed,
     read_result,
     read_result_block,
@@ -46,7 +49,9 @@ __all__ = [
     "Record",
     "Result",
     "ResultFile",
+    "check_start",
     "create_result",
+    "is_cut",
     "read_completed",
     "read_result",
     "read_result_block",

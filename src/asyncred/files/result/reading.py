@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 import h5py
 
+from asyncred.files.damage import one_line
+from asyncred.files.digest import digest
 from asyncred.files.problem.fields import node
 from asyncred.files.result.writing import ROWS_OF_RECONSTRUCTION, TIMES
-from asyncred.files.whole import open_hdf5
+from asyncred.files.whole import PIECE, open_hdf5
 from asyncred.grid import BlockGrid
 from asyncred.history import Sample
 from asyncred.operators import Image
@@ -85,6 +87,7 @@ def read_result(path: Path, row: int = 0) -> Result:
         count = len(file["entry/images"])
         if not 0 <= row < count:
             raise ValueError(f"{path}: image {row}, expected 0 to {count - 1}")
+        check_row(path, file, row)
         return _read(path, file, row)
 
 
@@ -118,6 +121,33 @@ def _read(path: Path, file: h5py.File, row: int) -> Result:
     )
 
 
+def is_cut(path: Path) -> bool:
+    """Whether a file is the result of one image whose run ended early, which may be replaced."""
+    try:
+        with open_hdf5(path) as file:
+            found = all(key in file for key in _KEYS) and file["entry/complete"].shape == (1,)
+            return bool(found and not file["entry/complete"][0])
+    except ValueError:
+        return False
+
+
+def check_row(path: Path, file: h5py.File, row: int) -> None:
+    """Raise ValueError unless an image of a result is what was written, as far as the file tells.
+
+    Results of earlier versions tell nothing.
+    """
+    about, data = file["entry/reconstruction"], file["entry/data/data"]
+    if "digest" not in about or not about["digest"][row]:
+        return
+    lines = max(1, PIECE // max(1, data.shape[2] * data.dtype.itemsize))
+    found = digest(*(data[row, k : k + lines] for k in range(0, data.shape[1], lines)))
+    if found.encode() != about["digest"][row]:
+        raise ValueError(
+            f"{path}: /entry/data/data: image {row} is not the one that was written (digests "
+            "differ): expected an unchanged result; run it anew"
+        )
+
+
 def read_completed(
     path: Path,
     images: Sequence[int],
@@ -145,7 +175,10 @@ def read_completed(
         for name, (found, expected) in pairs.items():
             if found != expected:
                 raise ValueError(f"{path}: {name} is {found}, expected {expected} to go on with it")
-        return [bool(flag) for flag in entry["complete"][:]]
+        done = [bool(flag) for flag in entry["complete"][:]]
+        for row in (row for row, flag in enumerate(done) if flag):
+            check_row(path, file, row)
+        return done
 
 
 def read_result_block(path: Path) -> tuple[int, int]:
@@ -191,6 +224,18 @@ def read_start(
     if data.dtype.kind not in ("fiu" if np.dtype(dtype).kind == "f" else "fiuc"):
         raise ValueError(f"{path}: /{name} is {data.dtype}, expected {np.dtype(dtype)}")
     return data, rows
+
+
+def check_start(
+    path: Path, grid: BlockGrid, images: Sequence[int], dtype: type[np.generic]
+) -> None:
+    """Raise ValueError unless images can be started from, those of a result as it wrote them."""
+    with one_line(path):
+        data, rows = read_start(path, grid, images, dtype)
+        with data.file as file:
+            if data.name == "/entry/data/data" and "entry/reconstruction" in file:
+                for image in images:
+                    check_row(path, file, *(rows[image] or (0,)))
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 import h5py
 
-from asyncred.files.whole import InPlace, reserve, written_whole
+from asyncred.files.digest import DIGEST
+from asyncred.files.whole import InPlace, allocate, reserve, written_whole
 from asyncred.grid import BlockGrid
 from asyncred.history import LONGEST_DELAY, Sample, Times
 from asyncred.operators import Image
@@ -44,6 +45,7 @@ ROWS_OF_RECONSTRUCTION = (
     "reference_snr",
     "reference_ssim",
     "left_out",
+    "digest",
 )
 ROWS = (
     *("data/data", "start/data", "truth/data", "complete"),
@@ -74,6 +76,10 @@ class Layout:
     with_truth: bool
     provenance: Mapping[str, Any]
     """Goes into /entry/reconstruction; mappings as JSON."""
+
+    def of(self, row: int) -> Layout:
+        """That of a result with one of the images alone."""
+        return replace(self, images=[self.images[row]])
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,9 @@ class ResultFile(InPlace):
         for name, blocks in images.items():
             for i, block in blocks:
                 self.put_region(f"entry/{name}/data", (row,), grid.block(i), block)
+        if "entry/reconstruction/digest" in self:
+            found = np.array(self.digest("entry/data/data", row).encode(), DIGEST)
+            self.put("entry/reconstruction/digest", (row,), found)
         samples = self.shape("entry/convergence/updates")[1]
         for name, values in _row(record, samples).items():
             if f"entry/{name}" in self:
@@ -160,6 +169,7 @@ def create_result(path: Path, layout: Layout) -> None:
     """Write the file of a stack none of whose images is there yet."""
     with written_whole(path) as temporary:
         _create(temporary, layout)
+        allocate(temporary)
 
 
 def _create(path: Path, layout: Layout) -> None:
@@ -187,6 +197,7 @@ def _create(path: Path, layout: Layout) -> None:
         reserve(reconstruction, "verdict", (T,), REASON)
         reserve(reconstruction, "stopped", (T,), REASON)
         reserve(reconstruction, "left_out", (T,), LEFT_OUT)
+        reserve(reconstruction, "digest", (T,), DIGEST)
         reserve(reconstruction, "distance_left", (T,), np.float64, np.nan)
         reserve(reconstruction, "range", (T, 2), np.float64, np.nan)
         reserve(reconstruction, "residual_drift", (T, layout.drifts), np.float64, np.nan)

@@ -214,6 +214,13 @@ class DataConfig:
         section="data",
         default=False,
     )
+    follow_links: bool = parameter(
+        checks.flag,
+        "read files outside the folder of the problem too, where links, virtual datasets or raw "
+        "data in it refer to such",
+        section="data",
+        default=False,
+    )
     start: str = parameter(
         checks.text,
         "image to start from: zero, adjoint (A^T y), centered (A^T y about a constant), fbp "

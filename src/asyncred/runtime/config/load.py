@@ -26,7 +26,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ONE_RUN_ONLY = ("resume", "overwrite", "slow", "ranks_per_image")
+ONE_RUN_ONLY = ("resume", "overwrite", "slow", "ranks_per_image", "max_time")
 """What a resumed run does not take over from the one that was cut."""
 
 BUDGETS = ("updates", "epochs")
@@ -111,7 +111,7 @@ def _cut_run(checkpoint: Path, output: Any) -> Path | None:
 
 def _read_parameters(path: Path) -> dict[str, Any]:
     """What was set by the run that wrote a checkpoint or a result. Raises InputError."""
-    from asyncred.files.checkpoint import read_parameters
+    from asyncred.files.checkpoint_reading import read_parameters
 
     try:
         found = read_parameters(path)

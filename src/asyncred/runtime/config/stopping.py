@@ -43,6 +43,14 @@ class StoppingConfig:
         default=math.inf,
         shown="no limit",
     )
+    patience: float | None = parameter(
+        checks.duration,
+        "end the job where a rank waits this long for another one, or for the end of max-time",
+        section="stopping",
+        metavar="TIME",
+        default=None,
+        shown="1m, or 20 times the longest update",
+    )
     updates: int | None = parameter(
         checks.integer("an integer >= 1", low=1, large=True),
         "at most this many updates of single blocks, instead of epochs",
