@@ -131,9 +131,9 @@ def say_start(setup: Setup) -> None:
         f"{plan.problem.data.described}{_stack(len(plan.problem.images))}\n"
         f"denoiser {model.path.stem}: returns the {model.output}, {level}"
         f"halo {model.field.halo}, {tiles}, on {_places(setup.denoisers.providers)}\n"
-        f"{method}, {_count(team.placement.threads, 'thread')} a rank; "
-        f"tau {plan.tau:g}{by_noise(plan.noise)}, {_update(plan, config.update)}, "
-        f"{plan.budget} updates",
+        f"{method}, {_count(team.placement.threads, 'thread')} a rank\n"
+        f"tau {plan.tau:g}{by_noise(plan.noise)}; {_update(plan, config.update)}\n"
+        f"start {plan.start}; at most {plan.budget / len(grid):g} epochs, {plan.budget} updates",
         flush=True,
     )
     say_notes((*plan.problem.data.notes, *model.notes, *marked(plan.doubts)))
@@ -160,14 +160,17 @@ def _update(plan: Plan, asked: UpdateConfig) -> str:
     """The kind of update, and what is particular about it."""
     proximal = plan.proximal
     if proximal is None:
-        return f"gradient, step {asked.step}"
-    inner, factors = f"{proximal.steps} inner steps", f"by factors in {proximal.factors}"
-    how = factors if proximal.factors else inner
-    words = [f"{proximal.words}, mu {proximal.mu:g}, {how}"]
-    words += [f"{proximal.rounds} more of the data term"] if proximal.rounds else []
-    words += [f"start {plan.start}"]
+        return f"gradient update, step {asked.step}"
+    words = [f"{proximal.words} update, mu {proximal.mu:.3g}"]
     words += [f"momentum {proximal.momentum:g}"] if proximal.momentum else []
     words += [f"drafts by {plan.draft.path.stem}"] if plan.draft else []
+    if proximal.factors:
+        words += [f"solved by the factors in {proximal.factors}"]
+    else:
+        words += [f"solved by {_count(proximal.steps, 'step')} of conjugate gradients"]
+    if proximal.rounds:
+        blocks = _count(proximal.rounds, "block")
+        words += [f"{blocks} more by the data term after each call of the denoiser"]
     return ", ".join(words)
 
 
