@@ -10,7 +10,9 @@ import h5py
 
 from asyncred.commands.isolated import isolated
 from asyncred.files.problem import read_problem
+from asyncred.files.result import create_result, read_result
 from commands import simulate
+from results import layout
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,14 @@ def test_other_things_where_a_dataset_is_expected(key, value, problem, tmp_path)
     with pytest.raises(ValueError, match=str(path)) as error:
         read_problem(path)
     assert "\n" not in str(error.value)
+
+
+def test_one_of_our_files_in_place_of_another_is_no_damage(problem, tmp_path):
+    create_result(tmp_path / "r.h5", layout())
+    with pytest.raises(ValueError, match="is a result of asyncred run, expected a problem"):
+        read_problem(tmp_path / "r.h5")
+    with pytest.raises(ValueError, match=r"is missing, expected a result of asyncred run$"):
+        read_result(problem)
 
 
 def test_absurd_sizes(problem, tmp_path):

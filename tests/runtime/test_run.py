@@ -243,6 +243,7 @@ WRONG = {
     "no denoiser": (("--denoiser", "exp.onnx"), ("exp.onnx", "no denoiser")),
     "no ONNX": (("--denoiser", "old.h5"), ("old.h5", "ONNX")),
     "unknown denoiser": (("--denoiser", "nothing"), ("nothing", "shipped")),
+    "unknown start": (("--start", "adjont"), ("adjont", "no such file", "did you mean adjoint")),
     "tau": (("--tau", "-1"), ("--tau", "-1", "expected")),
     "cannot be written": (("--output", "no/r.h5"), ("no/r.h5", "cannot be written")),
     "exists": (("--output", "old.h5"), ("old.h5", "exists", "--overwrite")),

@@ -18,9 +18,9 @@ from asyncred.operators.contract import dot_test
 from asyncred.operators.weighted import on_footprints
 from asyncred.runtime.config import DenoiserConfig
 from asyncred.runtime.denoising import chosen, load_model, tiles_said
+from asyncred.runtime.heading import by_noise
 from asyncred.runtime.placement import owners
 from asyncred.runtime.plan import truth_blocks, weight_of
-from asyncred.runtime.report import by_noise
 from asyncred.runtime.shades import OTHERWISE, Decision, Pair, decide, values_of
 
 

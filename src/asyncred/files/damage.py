@@ -45,7 +45,8 @@ def one_line(path: object, last: str = "") -> Iterator[None]:
 def readable(error: Exception, path: object, last: str) -> Exception:
     """The error to raise for one that came up over a file; ``last`` is what was looked at last."""
     packages = _packages(error.__traceback__)
-    told = type(error) is ValueError and packages[-1:] == ["asyncred"]
+    ours = packages[-1:] == ["asyncred"] or str(error).startswith(f"{path}:")
+    told = type(error) is ValueError and ours
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC
     if isinstance(error, InputError) or told or full or not LIBRARIES.issuperset(packages):
         return error

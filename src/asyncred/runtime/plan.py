@@ -23,7 +23,12 @@ from asyncred.files.result import read_result_block, read_start
 from asyncred.operators import Image
 from asyncred.runtime.config import STARTS, FilesConfig, MachineConfig, RunConfig
 from asyncred.runtime.denoising import chosen, load_draft, load_model
-from asyncred.runtime.refusals import check_files, check_together, resumable
+from asyncred.runtime.refusals import (
+    check_files,
+    check_start_known,
+    check_together,
+    resumable,
+)
 from asyncred.runtime.updates import Proximal, precise, proximal_of
 
 Read = Callable[[Path, Asked], Problem]
@@ -97,6 +102,7 @@ def make_plan(
     problem = precise(update, problem)
     together = _ranks_per_image(config.machine, problem, ranks)
     check_together(config, problem, together)
+    check_start_known(asked.start, problem)
     if files is not None:
         check_files(config, problem)
     denoiser = chosen(config.denoiser, problem.data.prior)

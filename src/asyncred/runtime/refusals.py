@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asyncred.errors import InputError
+from asyncred.errors import InputError, did_you_mean
 from asyncred.files.checkpoint import previous
 from asyncred.files.checkpoint_reading import read_past
 from asyncred.files.problem import Problem
 from asyncred.files.result import check_start, is_cut, read_completed
 from asyncred.files.whole import check_writable
 from asyncred.runtime.config import STARTS, FilesConfig, RunConfig
+
+
+def check_start_known(start: str, problem: Problem) -> None:
+    """Refuse a start that is neither a file nor a name of any. Raises ValueError."""
+    if start in STARTS or Path(start).exists():
+        return
+    known = [*problem.data.starts, "zero"]
+    raise InputError(
+        f"--start is {start!r}, no such file, nor one of {', '.join(known)} ({problem.kind})"
+        f"{did_you_mean(start, known)}"
+    )
 
 
 def check_together(config: RunConfig, problem: Problem, ranks: int) -> None:

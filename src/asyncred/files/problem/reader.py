@@ -169,6 +169,11 @@ def _read(path: Path, asked: Asked) -> Problem:
         for kind, (recognises, read) in FOREIGN.items():
             if recognises(file):
                 return Problem(path, kind, read(path, file, asked), None, False)
+        if "entry/convergence" in file:
+            raise ValueError(
+                f"{path}: is a result of asyncred run, expected a problem; asyncred show {path} "
+                "shows it"
+            )
         raise ValueError(
             f"{path}: attribute format is {found!r}, expected {FORMAT!r}, or a file of the format "
             f"{' or '.join(FOREIGN)}; {looks_like(file)}"
