@@ -73,6 +73,15 @@ def test_what_is_no_divergence():
     assert judged([*shrinking(0.5, 30), *[(1e-15, 1e-7), (1e-11, 1e-6)] * 30])[0] is None
 
 
+def test_blocks_that_move_again_when_their_rank_has_a_core_do_not_diverge():
+    """Others came to rest meanwhile: of the same samples, those of ranks side by side diverge."""
+    samples = [Sample(k, k, d, s, math.nan, 0.0) for k, (d, s) in enumerate(repelled(60))]
+    together, alone = Judge(Tolerance()), Judge(Tolerance())
+    assert Reason.DIVERGED in [together.look(k, one) for k, one in enumerate(samples)]
+    told = [alone.look(k, one, slowest=min(k, 60) + k / 99) for k, one in enumerate(samples)]
+    assert Reason.DIVERGED not in told
+
+
 def test_what_is_not_finite():
     assert judged([(1.0, 0.1), (math.nan, 0.1)])[:2] == (1, Reason.DIVERGED)
 

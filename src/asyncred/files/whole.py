@@ -94,31 +94,41 @@ def allocate(path: Path) -> None:
     """Have the file system set aside all bytes of a file, where it can. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
-        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-            raise
+        _allocate(descriptor)
     finally:
         os.close(descriptor)
 
 
+def _allocate(descriptor: int) -> None:
+    try:
+        os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+
+
 class Reserved:
-    """Space of a file system, set aside for what ``path`` will hold, until it is released."""
+    """Space of a file system, set aside for what ``path`` will hold, until it is released.
+
+    By a file without a name, which goes with its process, however that ends.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         check_space(path, size)
-        self._place = partial(path)
-        created(self._place, path)
+        place = partial(path)
+        created(place, path)
+        self._file = os.open(place, os.O_RDWR | os.O_NOFOLLOW)
+        place.unlink()
         try:
-            os.truncate(self._place, size)
-            allocate(self._place)
+            os.ftruncate(self._file, size)
+            _allocate(self._file)
         except OSError:
             self.release()
             raise
 
     def release(self) -> None:
         """Give it back."""
-        self._place.unlink(missing_ok=True)
+        os.close(self._file)
 
 
 def renamed(temporary: Path, path: Path) -> None:

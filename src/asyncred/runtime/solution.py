@@ -32,7 +32,7 @@ class Solution:
 
     @property
     def stopped(self) -> str:
-        """Why the first image's run ended: tolerance, budget, time, signal, callback, diverged."""
+        """Why the first image's run ended (tolerance, budget, time, signal, callback, diverged)."""
         return self.records[0].stopped
 
     @property
