@@ -395,5 +395,5 @@ def test_the_right_axis_is_the_sharpest(path, counted):
 
 def test_a_result_is_no_measurement(tmp_path):
     path = example(tmp_path / "result.h5")
-    with pytest.raises(ValueError, match="attribute format is None, expected 'asyncred-problem'"):
+    with pytest.raises(ValueError, match="is a result of asyncred run, expected a problem"):
         read_problem(path)

@@ -27,6 +27,9 @@ from asyncred.history import Reason, Sample
 BEYOND = 30.0
 """Times the least ||G||^2 that is too much."""
 
+LITTLE = 1e-4
+"""||G||^2 over that of the start, below which x is near its limit whatever it was before."""
+
 PATIENCE = 10.0
 """Epochs since then."""
 
@@ -99,7 +102,8 @@ class Judge:
             return None
         if sample.distance < self._least:
             self._least, self._at = sample.distance, rounds
-        high = sample.distance > BEYOND * self._least and sample.step > NEGLIGIBLE
+        much = max(BEYOND * self._least, LITTLE)
+        high = sample.distance > much and sample.step > NEGLIGIBLE
         rises = high and sample.distance > self._distances[0] and not self._falls(sample)
         return Reason.DIVERGED if rises and rounds > self._at + PATIENCE else None
 
