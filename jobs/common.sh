@@ -21,6 +21,7 @@
 
 PUT_DOWN=75
 DIVERGED=4
+NOT_WRITTEN=74
 restarts=$((${SLURM_RESTART_COUNT:-0} + ${ASYNCRED_RESTARTS:-0}))
 ranks=${SLURM_NTASKS:-1}
 wrapper=()   # between launcher and program
@@ -192,7 +193,7 @@ recover() { # ARGUMENTS OF asyncred run: run it to its end, through time limits 
         say "exit code $code"
         case $code in
             0) rm -f "$ASYNCRED_CHECKPOINT" "$ASYNCRED_CHECKPOINT.previous"; return 0 ;;
-            2 | "$DIVERGED") return $code ;; # would end so again
+            2 | "$DIVERGED" | "$NOT_WRITTEN") return $code ;; # would end so again
         esac
         # a signal that comes before asyncred expects it kills it
         [[ $code == "$PUT_DOWN" || $signalled ]] && { again; return; }

@@ -165,13 +165,16 @@ def denoiser(path, field):
     return OnnxDenoiser(DenoiserModel(path, Roles("x", "y"), field=field), threads=1)
 
 
-@pytest.mark.parametrize("name", BOUNDED)
-def test_bounded(name, tmp_path):
-    nodes, halo, align = BOUNDED[name]
-    path = save(tmp_path / "network.onnx", nodes, WEIGHTS)
-    field = receptive_field(onnx.load(path))
+def is_read_right(path, nodes, halo, align, weights):
+    """By its graph, and tiles by that equal the whole."""
+    field = receptive_field(onnx.load(save(path, nodes, weights)))
     assert field == ReceptiveField(halo, align)
     assert tiling_error(denoiser(path, field)) <= EXACT
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_bounded(name, tmp_path):
+    is_read_right(tmp_path / "network.onnx", *BOUNDED[name], WEIGHTS)
 
 
 @pytest.mark.parametrize(
@@ -304,11 +307,7 @@ READ = {
 
 @pytest.mark.parametrize("name", READ)
 def test_what_is_computed_from_the_size_is_read(name, tmp_path):
-    nodes, halo, align = READ[name]
-    path = save(tmp_path / "network.onnx", nodes, COMPUTED)
-    field = receptive_field(onnx.load(path))
-    assert field == ReceptiveField(halo, align)
-    assert tiling_error(denoiser(path, field)) <= EXACT
+    is_read_right(tmp_path / "network.onnx", *READ[name], COMPUTED)
 
 
 def test_filled_up_to_a_multiple_by_the_network_itself(tmp_path):

@@ -12,7 +12,7 @@ from asyncred.files.lock import Lock
 from asyncred.files.problem.sources import sources_of
 from asyncred.files.result import read_result
 from asyncred.runtime.plan import sha256
-from commands import simulate
+from commands import simulate, stacked
 
 TV = {"denoiser": "tv", "sigma": 5, "threads": 1}
 
@@ -20,13 +20,7 @@ TV = {"denoiser": "tv", "sigma": 5, "threads": 1}
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     path = tmp_path_factory.mktemp("stack") / "p.h5"
-    simulate("cs", path, "--size", "32", "--block", "16")
-    with h5py.File(path, "r+") as file:
-        for key in ("measurements/y", "truth"):
-            values = file[key][:]
-            del file[key]
-            file[key] = np.stack([values] * 3)
-    return path
+    return stacked(simulate("cs", path, "--size", "32", "--block", "16"))
 
 
 def test_a_problem_that_is_replaced_while_a_stack_runs(stack, tmp_path):

@@ -14,7 +14,7 @@ from asyncred.files.checkpoint_reading import read_past
 from asyncred.files.problem import read_problem
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from commands import ASYNCRED, THREADS, refused, several
+from commands import ASYNCRED, THREADS, refused, several, stacked
 from launch import end, find_mpirun, mpirun, ranks_of, start
 
 TV = ("--denoiser", "tv", "--sigma", "5", *THREADS)
@@ -149,14 +149,8 @@ def test_a_killed_run_goes_on(attempt, ct, tmp_path):
 def test_a_stack_goes_on_where_it_was_cut(ct, tmp_path):
     """Images that are complete are left alone; the one in flight goes on from its checkpoint."""
     stack, kept, output = tmp_path / "stack.h5", tmp_path / "c.h5", tmp_path / "r.h5"
-    with h5py.File(ct) as source, h5py.File(stack, "w") as file:
-        for name in source:
-            source.copy(name, file)
-        file.attrs.update(source.attrs)
-        for key in ("measurements/y", "truth"):
-            values = file[key][:]
-            del file[key]
-            file[key] = np.stack([values] * 3)
+    stack.write_bytes(ct.read_bytes())
+    stacked(stack)
     flags = ("--epochs", "60", "--checkpoint", kept, "--ranks-per-image", "2")
     job = start([find_mpirun(), "-n", "2", *ASYNCRED, "run", stack, "-o", output, *TV, *flags])
     try:
@@ -187,11 +181,7 @@ def test_a_result_of_another_stack_is_left_alone(ct, tmp_path):
     first, second, output = tmp_path / "1.h5", tmp_path / "2.h5", tmp_path / "r.h5"
     for path, factor in ((first, 1), (second, 2)):
         path.write_bytes(ct.read_bytes())
-        with h5py.File(path, "r+") as file:
-            for key in ("measurements/y", "truth"):
-                values = file[key][:]
-                del file[key]
-                file[key] = factor * np.stack([values] * 2)
+        stacked(path, (factor, factor))
     run(1, first, output, "--epochs", "2")
     before = output.read_bytes()
     resume = ["-o", output, "--resume", tmp_path / "c.h5", *TV]

@@ -11,12 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import h5py
-
-from asyncred.commands.cli import main
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
 from cluster import JOBS, Cluster
+from commands import simulate, stacked
 from launch import find_mpirun
 
 BLOCKS, EPOCHS = 16, 600
@@ -41,12 +39,6 @@ LAUNCHERS = [
 ]
 
 
-def simulate(path, *flags):
-    with pytest.raises(SystemExit, match="0"):
-        main(["simulate", "cs", str(path), "--size", "64", "--block", "16", *flags])
-    return path
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     found = Cluster(tmp_path_factory.mktemp("slurm"))
@@ -59,7 +51,8 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def problem(tmp_path_factory):
-    return simulate(tmp_path_factory.mktemp("problem") / "cs.h5", "--ratio", "1.5")
+    path = tmp_path_factory.mktemp("problem") / "cs.h5"
+    return simulate("cs", path, "--size", "64", "--block", "16", "--ratio", "1.5")
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +60,7 @@ def stack(problem, tmp_path_factory):
     """The same problem three times in one file."""
     path = tmp_path_factory.mktemp("stack") / "stack.h5"
     path.write_bytes(problem.read_bytes())
-    with h5py.File(path, "r+") as file:
-        for key in ("measurements/y", "truth"):
-            values = file[key][:]
-            del file[key]
-            file[key] = np.stack([values] * 3)
-    return path
+    return stacked(path)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from onnx.helper import make_node
 from asyncred.denoisers.provider import fast_at_int8
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from asyncred.runtime.app import DIVERGED
+from asyncred.runtime.exit_codes import DIVERGED
 from commands import ASYNCRED, reconstruct, reconstruct_all, refused, simulate
 from launch import mpirun
 from networks import BINOMIAL, save

@@ -12,7 +12,7 @@ import h5py
 
 from asyncred.files.result import ResultFile, create_result, read_result
 from asyncred.metrics import snr
-from commands import ASYNCRED, THREADS, several, simulate
+from commands import ASYNCRED, THREADS, several, simulate, stacked
 from launch import end, find_mpirun, mpirun, start
 from results import GRID, by_block, images, layout, record
 
@@ -25,13 +25,7 @@ def stack(tmp_path_factory):
     """A tomography problem of three slices: the photograph, darker and darker."""
     path = tmp_path_factory.mktemp("stack") / "stack.h5"
     flags = ("--size", "64", "--block", "32", "--views", "30")
-    simulate("ct", path, *flags)
-    with h5py.File(path, "r+") as file:
-        for key in ("measurements/y", "truth"):
-            values = file[key][:]
-            del file[key]
-            file[key] = np.stack([values / (k + 1) for k in range(T)])
-    return path
+    return stacked(simulate("ct", path, *flags), [1 / (k + 1) for k in range(T)])
 
 
 def run(ranks, problem, output, *flags):

@@ -13,7 +13,7 @@ import h5py
 from asyncred.files.checkpoint import previous
 from asyncred.files.result import read_result
 from asyncred.metrics import snr
-from commands import ASYNCRED, reconstruct, reconstruct_all, refused, simulate
+from commands import ASYNCRED, reconstruct, reconstruct_all, refused, simulate, stacked
 from launch import end, find_mpirun, mpirun, ranks_of, start
 
 TV = ("--denoiser", "tv", "--sigma", "5", "--threads", "1")
@@ -159,12 +159,7 @@ def test_a_killed_run_goes_on(cs, tmp_path):
 
 def test_a_stack_in_groups(tmp_path):
     problem = simulate("inpaint", tmp_path / "p.h5", "--size", "64", "--block", "16")
-    with h5py.File(problem, "r+") as file:
-        for key in ("measurements/y", "truth"):
-            values = file[key][:]
-            del file[key]
-            file[key] = np.stack([values] * 3)
-    first = reconstruct(problem, 4, *STEAL, "--ranks-per-image", "2", "--epochs", "10")
+    first = reconstruct(stacked(problem), 4, *STEAL, "--ranks-per-image", "2", "--epochs", "10")
     for found in (read_result(first.path, row) for row in range(3)):
         assert found.completed.all() and found.per_block.sum() == 10 * BLOCKS
         assert np.ptp(found.per_block) <= 3

@@ -8,6 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+import h5py
+
 from asyncred.commands.cli import main
 from asyncred.files.result import Result, read_result
 from launch import mpirun
@@ -24,6 +28,16 @@ def simulate(kind: str, path: Path, *flags: str | Path) -> Path:
     except SystemExit as ended:
         assert ended.code == 0
     return path
+
+
+def stacked(problem: Path, factors: Sequence[float] = (1, 1, 1)) -> Path:
+    """Make a problem file that of a stack: what was measured, and the truth, times each factor."""
+    with h5py.File(problem, "r+") as file:
+        for key in ("measurements/y", "truth"):
+            values = file[key][:]
+            del file[key]
+            file[key] = np.stack([factor * values for factor in factors])
+    return problem
 
 
 def reconstruct(problem: Path, ranks: int, *flags: str | Path, row: int = 0) -> Result:

@@ -15,6 +15,7 @@ from asyncred.errors import InputError
 from asyncred.runtime.abort import abort
 from asyncred.runtime.comm import LAUNCHERS, Alone, Comm, started_ranks
 from asyncred.runtime.config import load_config
+from asyncred.runtime.exit_codes import FAULT, INTERRUPTED
 
 if TYPE_CHECKING:
     from asyncred.denoisers.onnx import DenoiserModel
@@ -44,10 +45,10 @@ def main(argv: list[str] | None = None) -> None:
         raise
     except KeyboardInterrupt:
         print("asyncred: interrupted", file=sys.stderr, flush=True)
-        abort(comm, 130)
+        abort(comm, INTERRUPTED)
     except BaseException:
         print(traceback.format_exc(), end="", file=sys.stderr, flush=True)
-        abort(comm, 1)
+        abort(comm, FAULT)
     sys.stdout.flush()
     sys.exit(code)
 

@@ -19,6 +19,7 @@ from asyncred.runtime.abort import abort
 from asyncred.runtime.collective import on_all, on_root
 from asyncred.runtime.comm import Comm, several_threads
 from asyncred.runtime.config import RunConfig
+from asyncred.runtime.exit_codes import DIVERGED, NOT_WRITTEN, PUT_DOWN
 from asyncred.runtime.job import Denoisers, Job, Setup, make_job
 from asyncred.runtime.output import gather_record
 from asyncred.runtime.owner import owned
@@ -26,21 +27,12 @@ from asyncred.runtime.placement import Team, form_team, spans_hosts
 from asyncred.runtime.plan import Plan, make_plan, truth_blocks
 from asyncred.runtime.reconstruct import reconstruct
 from asyncred.runtime.report import Terminal, Watch
-from asyncred.runtime.results import NOT_WRITTEN, FileResults, Results
+from asyncred.runtime.results import FileResults, Results
 from asyncred.runtime.stopping import Signals
 from asyncred.runtime.terms import read_term
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyQueue
-
-EARLY = 75
-"""The exit code of a run that stopped before its end, and can be resumed."""
-
-DIVERGED = 4
-"""The exit code of a run whose x is not finite: started again it would do the same.
-
-No bitwise or of other codes, which is what MPICH's mpirun makes of those of different ranks.
-"""
 
 TURNS = 19
 """Keeps the random turns of an equivariant denoiser apart from other random numbers of a rank."""
@@ -48,7 +40,7 @@ TURNS = 19
 ABORT_SECONDS = 60
 """How long a rank waits for the end of a job that was aborted."""
 
-EXIT_CODES = {Reason.SIGNAL: EARLY, Reason.CALLBACK: EARLY, Reason.DIVERGED: DIVERGED}
+EXIT_CODES = {Reason.SIGNAL: PUT_DOWN, Reason.CALLBACK: PUT_DOWN, Reason.DIVERGED: DIVERGED}
 
 
 def run(config: RunConfig, everybody: Comm) -> int:
@@ -142,7 +134,7 @@ def _all_images(
         code = max(code, results.put(setup, row, job, record, outcome))
         watch.image_ends(setup, row, record, put_down)
         to_be_resumed = put_down or (early and len(images) > 1)
-        code = max(code, EXIT_CODES.get(outcome.ending.reason, 0), EARLY if to_be_resumed else 0)
+        code = max(code, EXIT_CODES.get(outcome.ending.reason, 0), PUT_DOWN if to_be_resumed else 0)
     everybody = setup.team.everybody
     code = int(max(everybody.allgather(code)))
     missing = {image for some in everybody.allgather(left_out) for image in some}

@@ -85,13 +85,8 @@ class Judge:
         self._looked = -math.inf
         self._risen = self._halved = 0
 
-    def look(self, epoch: float, sample: Sample, *, slowest: float | None = None) -> Reason | None:
-        """Why to stop, if there is a reason to.
-
-        ``slowest``: epochs of the rank that has made the fewest. While it waits for a core, the
-        blocks of others come to rest beside its own; that they move again then is no divergence.
-        """
-        rounds = epoch if slowest is None else slowest
+    def look(self, epoch: float, sample: Sample) -> Reason | None:
+        """Why to stop, if there is a reason to."""
         self._steps.append((epoch, sample.step))
         self._distances.append(sample.distance)
         if not math.isfinite(sample.distance):
@@ -101,11 +96,11 @@ class Judge:
         if epoch < self._first or self._noisy:
             return None
         if sample.distance < self._least:
-            self._least, self._at = sample.distance, rounds
+            self._least, self._at = sample.distance, epoch
         much = max(BEYOND * self._least, LITTLE)
         high = sample.distance > much and sample.step > NEGLIGIBLE
         rises = high and sample.distance > self._distances[0] and not self._falls(sample)
-        return Reason.DIVERGED if rises and rounds > self._at + PATIENCE else None
+        return Reason.DIVERGED if rises and epoch > self._at + PATIENCE else None
 
     def better(self, sample: Sample) -> bool:
         """Whether x is notably better than the one kept, and is to be kept instead."""

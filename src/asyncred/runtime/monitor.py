@@ -162,18 +162,16 @@ class RunMonitor:
 
     def _look(self) -> Sample | None:
         """The state of the run, judged; None while some block was never updated."""
-        by_rank = self._counters.collect()
-        sums, blocks = by_rank.sum(axis=0), self._reference.blocks
-        if sums[1] < blocks:
+        sums = self._counters.collect().sum(axis=0)
+        if sums[1] < self._reference.blocks:
             return None  # nothing to compare yet
         found, judge = self._sample_of(sums), self._reporting.judge
-        epoch = found.updates / blocks
-        behind = sums[0] - len(by_rank) * by_rank[:, 0].min()
+        epoch = found.updates / self._reference.blocks
         if judge.better(found):
             self._counters.ask_to_keep()
         if judge.overshoots(epoch, found):
             self._counters.ask_to_relax()
-        reason = judge.look(epoch, found, slowest=epoch - behind / blocks)
+        reason = judge.look(epoch, found)
         if reason is not None:
             self._counters.raise_stop(reason)
         return found

@@ -177,8 +177,8 @@ def sha256(files: Iterable[Path]) -> str:
 
 def _input(before: Inputs, problem: Problem) -> tuple[str, Inputs]:
     """The digest of all input files, and what they are; raises ValueError if they change now."""
-    found = Inputs.of([*files_of(problem.path), *problem.sources])
-    digest = sha256([*files_of(problem.path), *problem.sources])
+    files = [*files_of(problem.path), *problem.sources]
+    found, digest = Inputs.of(files), sha256(files)
     before.check()
     found.check()
     return digest, found

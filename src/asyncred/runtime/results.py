@@ -17,15 +17,13 @@ from asyncred.files.result import SAMPLES, Record, ResultFile, create_result, wr
 from asyncred.files.whole import Reserved, clear_partial, partial
 from asyncred.operators import Image
 from asyncred.runtime.collective import on_root
+from asyncred.runtime.exit_codes import NOT_WRITTEN
 from asyncred.runtime.iterate import legs
 from asyncred.runtime.job import Job, Setup
 from asyncred.runtime.output import layout_of, streams
 from asyncred.runtime.reconstruct import Outcome
 from asyncred.runtime.refusals import checkpoint_of
 from asyncred.runtime.terms import CoupledTerm
-
-NOT_WRITTEN = 74
-"""The exit code of a run whose result could not be written where it was asked to be."""
 
 ROOM = 1 << 20
 """Bytes of a result besides its images, about."""

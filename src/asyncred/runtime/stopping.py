@@ -16,13 +16,10 @@ from typing import TYPE_CHECKING
 from asyncred.history import Reason
 from asyncred.runtime.budget import claim_size
 from asyncred.runtime.comm import Comm
+from asyncred.runtime.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from asyncred.runtime.windows import AnyCounters
-
-
-INTERRUPTED = 130
-"""The exit code of what Ctrl-C ended at once."""
 
 
 class AsyncStop:

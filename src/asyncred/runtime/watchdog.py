@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asyncred.runtime.exit_codes import FAULT, PUT_DOWN
+
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-PUT_DOWN, FAULT = 75, 1
-"""Exit codes: there is a checkpoint to go on from, there is none."""
 
 LEAST, TIMES = 60.0, 20.0
 """Patience where none is given: seconds, and how often the longest update, whichever is longer."""
