@@ -91,11 +91,12 @@ def test_the_best_is_kept_where_it_is_notably_better():
     assert judge.kept.updates == 5
 
 
-def objectives(judge, values):
+def objectives(judge, values, shrinking=1.0):
     """The epochs at which steps are to be halved, by F of one epoch after the other."""
     found = []
     for epoch, F in enumerate(values):
-        now = Sample(epoch, float(epoch), 1.0, 0.1, math.nan, 0.0, objective=F)
+        step = 0.1 * shrinking**epoch
+        now = Sample(epoch, float(epoch), 1.0, step, math.nan, 0.0, objective=F)
         judge.better(now)
         if judge.overshoots(epoch, now):
             found.append(epoch)
@@ -110,6 +111,14 @@ def test_a_rise_of_the_objective_halves_the_steps():
     falling = Judge(Tolerance())
     assert objectives(falling, [9 * 0.9**k for k in range(50)]) == []
     assert not falling.is_behind(falling.kept)
+
+
+def test_a_swing_that_comes_to_rest_halves_no_steps():
+    """F as of momentum: its steps shrink while it rises."""
+    swings = [1 + 0.8**k * math.cos(k) for k in range(30)]
+    held, resting = Judge(Tolerance()), Judge(Tolerance())
+    assert objectives(held, swings)
+    assert objectives(resting, swings, shrinking=0.8) == []
 
 
 def test_of_the_objective_rounding_is_no_rise():

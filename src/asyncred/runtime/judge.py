@@ -51,6 +51,9 @@ RISE, ROUNDING = 0.02, 1e-4
 LASTING = 2
 """Looks, an epoch apart, at which it is seen."""
 
+SHRINKING = 0.9
+"""Times the step where F began to rise, below which momentum swings and comes to rest by itself."""
+
 MOST = 6
 """Times that steps are halved."""
 
@@ -84,6 +87,7 @@ class Judge:
         self._highest, self._lowest = -math.inf, math.inf  # F
         self._looked = -math.inf
         self._risen = self._halved = 0
+        self._step_then = 0.0  # where F began to rise
 
     def look(self, epoch: float, sample: Sample) -> Reason | None:
         """Why to stop, if there is a reason to."""
@@ -126,7 +130,9 @@ class Judge:
         self._looked = epoch
         self._highest, self._lowest = max(self._highest, F), min(self._lowest, F)
         self._risen = self._risen + 1 if F - self._lowest > self._rise() else 0
-        if self._risen < LASTING:
+        if self._risen == 1:
+            self._step_then = sample.step
+        if self._risen < LASTING or sample.step < SHRINKING * self._step_then:
             return False
         self._halved, self._risen, self._lowest = self._halved + 1, 0, F
         return True
